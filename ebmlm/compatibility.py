@@ -1,0 +1,122 @@
+"""Which architectures can take the prefix tree: refused by name, before any work.
+
+Configurations that announce sliding windows or recurrent layers are refused from the
+configuration. Everything else is tried: a handful of tokens laid out as a tree must score as each
+branch does by itself in a plain forward pass of the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ebmlm.distribution import Categorical
+from ebmlm.errors import UserError
+from ebmlm.rollouts import Rollouts, SequenceBatch, gather_continuations
+
+if TYPE_CHECKING:
+    from ebmlm.transformers_model import TransformersLanguageModel
+
+__all__ = ["check_tree_attention", "check_windows"]
+
+# Largest difference in nats between the two ways of scoring the probe: rounding, not leakage.
+_TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.25}
+
+
+def _refuse(config: Any, reason: str) -> UserError:
+    return UserError(
+        f"model type '{config.model_type}' cannot take the prefix-tree attention mask: {reason};"
+        " use a model with full causal attention in every layer (Llama, Qwen2/3, GPT-2, GPT-NeoX,"
+        " OPT, Gemma 1, Mistral without window, ...)"
+    )
+
+
+def check_windows(config: Any) -> None:
+    """Refuse a configuration with layers that do not attend to the whole prefix.
+
+    Raises:
+        UserError: naming the model type and the kind of layer.
+    """
+    text = config.get_text_config()
+    kinds = set(getattr(text, "layer_types", None) or ()) - {"full_attention"}
+    if kinds:
+        raise _refuse(config, f"it has layers of type {', '.join(sorted(map(str, kinds)))}")
+    window = getattr(text, "sliding_window", None)
+    if window is not None and getattr(text, "use_sliding_window", True):
+        raise _refuse(config, f"it attends through a sliding window of {window} tokens")
+    if getattr(text, "is_encoder_decoder", False):
+        raise _refuse(config, "it is an encoder-decoder")
+
+
+def _probe(vocabulary: int, device: torch.device) -> Rollouts:
+    """Two documents, two anchors in the second, two branches of two tokens each."""
+    sequences = (torch.arange(7, device=device) * 7 + 3).remainder(vocabulary).unsqueeze(0)
+    documents = torch.tensor([[0, 0, 1, 1, 1, 1, 1]], device=device)
+    batch = SequenceBatch.of(sequences, documents=documents)
+    anchors = torch.tensor([[3, 5]], device=device)
+    anchor_mask = torch.ones_like(anchors, dtype=torch.bool)
+    completions = (torch.arange(8, device=device) * 5 + 1).remainder(vocabulary).view(1, 2, 2, 2)
+    references, reference_mask = gather_continuations(batch, anchors, anchor_mask, 2)
+    return Rollouts(
+        batch=batch,
+        anchors=anchors,
+        anchor_mask=anchor_mask,
+        completions=completions,
+        completion_mask=torch.ones_like(completions, dtype=torch.bool),
+        references=references,
+        reference_mask=reference_mask,
+        log_probs=torch.zeros(completions.shape, device=device),
+        distribution=Categorical(),
+    )
+
+
+def _alone(model: Any, rollouts: Rollouts) -> torch.Tensor:
+    """Score each branch of the probe by itself, in plain forward passes of the whole model."""
+    scored = []
+    for place, anchor in enumerate(rollouts.anchors[0].tolist()):
+        prefix = rollouts.sequences[0, 2:anchor]
+        rows = torch.cat(
+            [prefix.expand(rollouts.samples, -1), rollouts.completions[0, place]], dim=1
+        )
+        logits = model(input_ids=rows, use_cache=False).logits
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)
+        targets = rows[:, len(prefix) :]
+        predicting = logits[:, len(prefix) - 1 : -1]
+        scored.append(predicting.gather(-1, targets.unsqueeze(-1)).squeeze(-1))
+    return torch.stack(scored).unsqueeze(0)
+
+
+@torch.no_grad()
+def check_tree_attention(model: TransformersLanguageModel, install: Callable[[], None]) -> None:
+    """Score a probe as a tree and branch by branch; refuse the model where the two differ.
+
+    Args:
+        model: the model to try, before ``install``.
+        install: puts the tree attention in place.
+
+    Raises:
+        UserError: naming the model type and the reason.
+    """
+    config = model.model.config
+    rollouts = _probe(model.vocabulary_size, model.device)
+    training = model.model.training
+    model.model.eval()
+    try:
+        alone = _alone(model.model, rollouts)
+        try:
+            install()
+            tree = model.score(rollouts).completions
+        except (ValueError, NotImplementedError, TypeError, KeyError, AttributeError) as error:
+            raise _refuse(config, f"its attention cannot be replaced ({error})") from error
+    finally:
+        model.model.train(training)
+        torch.clear_autocast_cache()
+    difference = float((tree - alone).abs().max())
+    if not difference <= _TOLERANCE.get(model.model.dtype, 0.25):
+        raise _refuse(
+            config,
+            f"scored as a tree, a probe differs by {difference:.2g} nats from plain forward passes"
+            " (recurrent state, position biases, or attention or logits of its own kind)",
+        )

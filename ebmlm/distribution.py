@@ -1,0 +1,148 @@
+"""From logits to the distribution a token is drawn from: tempered, truncated, or greedy.
+
+Sampler and scorer share one such object (it travels in ``Rollouts``), so that what is scored is
+what was drawn: the same temperature, the same truncation.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ebmlm.typing import Row, RowVocabulary
+
+__all__ = ["Categorical", "Greedy", "TokenDistribution"]
+
+# Vocabulary entries per block of the two-level inverse distribution function.
+_BLOCK = 256
+
+
+class TokenDistribution(ABC):
+    """Answers one question: given next-token logits, how is a token drawn, and how probable is it?
+
+    An implementation is stateless and deterministic: the randomness comes in as uniform numbers.
+    """
+
+    @property
+    @abstractmethod
+    def temperature(self) -> float:
+        """Divisor of the logits; 0 for a deterministic choice."""
+
+    @abstractmethod
+    def log_prob(self, logits: RowVocabulary, tokens: Row) -> Row:
+        """Return the log-probability (row,) in nats of ``tokens``, differentiable in ``logits``."""
+
+    @abstractmethod
+    def sample(self, logits: RowVocabulary, uniforms: Row) -> Row:
+        """Return one token (row,) per row, by inversion of ``uniforms`` in [0, 1)."""
+
+
+def _invert(weights: Tensor, uniforms: Tensor) -> Tensor:
+    """Draw an index per row with probability proportional to ``weights`` (row, vocabulary) >= 0.
+
+    Two levels (blocks, then entries of the chosen block) touch the vocabulary once and keep the
+    running sums short, so that rounding does not favour any part of it.
+    """
+    rows, size = weights.shape
+    padded = torch.nn.functional.pad(weights, (0, -size % _BLOCK)).view(rows, -1, _BLOCK)
+    blocks = padded.sum(-1, dtype=torch.float64).cumsum(-1)
+    target = uniforms.to(torch.float64).unsqueeze(-1) * blocks[:, -1:]
+    block = torch.searchsorted(blocks, target, right=True).clamp(max=blocks.shape[1] - 1)
+    before = torch.where(block > 0, blocks.gather(1, (block - 1).clamp(min=0)), 0.0)
+    entries = padded.gather(1, block.unsqueeze(-1).expand(-1, -1, _BLOCK)).squeeze(1)
+    inner = entries.to(torch.float64).cumsum(-1)
+    index = torch.searchsorted(inner, target - before, right=True)
+    # Rounding can push the target past the last entry with any weight: take that entry then.
+    last = torch.where(entries > 0, torch.arange(_BLOCK, device=weights.device), 0).amax(-1)
+    return (block * _BLOCK + index.clamp(max=last.unsqueeze(-1))).squeeze(-1)
+
+
+@dataclass(frozen=True)
+class Categorical(TokenDistribution):
+    """The softmax of ``logits / temperature``, optionally truncated and renormalised.
+
+    Args:
+        temperature: divisor of the logits, above 0.
+        top_k: keep the ``top_k`` most probable tokens (ties at the edge are all kept).
+        top_p: keep the fewest most probable tokens whose probabilities, after ``top_k``, add up
+            to at least ``top_p`` (ties at the edge are all kept).
+
+    Raises:
+        ValueError: for a temperature that is not positive, top_k under 1, top_p outside (0, 1].
+    """
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise ValueError(
+                f"temperature is {self.temperature}: it must be above 0;"
+                " use Greedy() for the most probable token"
+            )
+        if self.top_k is not None and self.top_k < 1:
+            raise ValueError(f"top_k is {self.top_k}: it must be at least 1, or None for all")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p is {self.top_p}: it must be in (0, 1], or None for all")
+
+    def _truncated(self, scaled: Tensor) -> Tensor | None:
+        """True at the tokens that truncation leaves out, or None where it leaves out none."""
+        threshold = None
+        if self.top_k is not None and self.top_k < scaled.shape[-1]:
+            threshold = scaled.topk(self.top_k, dim=-1).values[:, -1:]
+        if self.top_p is not None and self.top_p < 1:
+            ordered = scaled.sort(dim=-1, descending=True).values
+            if threshold is not None:
+                ordered = ordered.masked_fill(ordered < threshold, -torch.inf)
+            mass = ordered.softmax(-1).cumsum(-1)
+            needed = (mass < self.top_p).sum(-1, keepdim=True).clamp(max=scaled.shape[-1] - 1)
+            nucleus = ordered.gather(-1, needed)
+            threshold = nucleus if threshold is None else torch.maximum(nucleus, threshold)
+        return None if threshold is None else scaled < threshold
+
+    def log_prob(self, logits: RowVocabulary, tokens: Row) -> Row:
+        """Log-probability in nats under the tempered, truncated and renormalised distribution.
+
+        A token that was drawn stays in the support: where rounding puts it just outside the
+        truncation at scoring time, it is counted in, so that no importance ratio is ever zero.
+        """
+        scaled = logits / self.temperature
+        chosen = scaled.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
+        with torch.no_grad():
+            excluded = self._truncated(scaled)
+            if excluded is not None:
+                excluded = excluded.scatter(-1, tokens.unsqueeze(-1), False)
+        if excluded is not None:
+            scaled = scaled.masked_fill(excluded, -torch.inf)
+        return chosen - scaled.logsumexp(-1)
+
+    def sample(self, logits: RowVocabulary, uniforms: Row) -> Row:
+        """Draw tokens (row,) by inverting the distribution function at ``uniforms``."""
+        scaled = logits if self.temperature == 1 else logits / self.temperature
+        weights = (scaled - scaled.amax(-1, keepdim=True)).exp()
+        excluded = self._truncated(scaled)
+        if excluded is not None:
+            weights = weights.masked_fill(excluded, 0.0)
+        return _invert(weights, uniforms)
+
+
+@dataclass(frozen=True)
+class Greedy(TokenDistribution):
+    """All probability on the most probable token (the lowest id among equals)."""
+
+    @property
+    def temperature(self) -> float:
+        """Always 0."""
+        return 0.0
+
+    def log_prob(self, logits: RowVocabulary, tokens: Row) -> Row:
+        """Zero (row,): a token that was drawn greedily had probability one. It has no gradient."""
+        return logits.new_zeros(tokens.shape)
+
+    def sample(self, logits: RowVocabulary, uniforms: Row) -> Row:
+        """Return the argmax (row,); ``uniforms`` are not used."""
+        return logits.argmax(-1)

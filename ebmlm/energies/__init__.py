@@ -1,0 +1,29 @@
+"""Energies: how bad is each sequence, given the others?"""
+
+from __future__ import annotations
+
+from ebmlm.energies.base import Energy, EnergyTerms, ScaledEnergy, SumEnergy
+from ebmlm.energies.feature_matching import (
+    FeatureMatchingEnergy,
+    cosine,
+    feature_matching_terms,
+    inner_product,
+)
+from ebmlm.energies.function import FunctionEnergy
+from ebmlm.energies.kl import KLEnergy, k1, k2, k3
+
+__all__ = [
+    "Energy",
+    "EnergyTerms",
+    "FeatureMatchingEnergy",
+    "FunctionEnergy",
+    "KLEnergy",
+    "ScaledEnergy",
+    "SumEnergy",
+    "cosine",
+    "feature_matching_terms",
+    "inner_product",
+    "k1",
+    "k2",
+    "k3",
+]

@@ -1,0 +1,28 @@
+"""Estimators: how does an energy move the parameters?"""
+
+from __future__ import annotations
+
+from ebmlm.estimators.base import (
+    Estimate,
+    Estimator,
+    mean_over_anchors,
+    mean_token_log_prob,
+    policy_gradient,
+    sequence_log_prob,
+)
+from ebmlm.estimators.group_norm import GroupNorm
+from ebmlm.estimators.reinforce import Reinforce
+from ebmlm.estimators.rloo import RLOO, leave_one_out_baseline
+
+__all__ = [
+    "RLOO",
+    "Estimate",
+    "Estimator",
+    "GroupNorm",
+    "Reinforce",
+    "leave_one_out_baseline",
+    "mean_over_anchors",
+    "mean_token_log_prob",
+    "policy_gradient",
+    "sequence_log_prob",
+]

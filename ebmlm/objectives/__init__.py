@@ -1,0 +1,10 @@
+"""Objectives: parts put together into something that can be minimised."""
+
+from __future__ import annotations
+
+from ebmlm.objectives import recipes
+from ebmlm.objectives.base import ItemCounts, Objective
+from ebmlm.objectives.cross_entropy import CrossEntropy
+from ebmlm.objectives.policy import PolicyObjective
+
+__all__ = ["CrossEntropy", "ItemCounts", "Objective", "PolicyObjective", "recipes"]

@@ -1,0 +1,126 @@
+"""Known methods as compositions: each a few lines that put parts together.
+
+Every recipe takes the policy first and keyword options after it, so that a configuration file can
+name it (docs/configuration.md).
+"""
+
+from __future__ import annotations
+
+from ebmlm.distribution import Categorical, TokenDistribution
+from ebmlm.energies.base import Energy
+from ebmlm.energies.feature_matching import FeatureMatchingEnergy, cosine, inner_product
+from ebmlm.energies.kl import KLEnergy
+from ebmlm.errors import UserError
+from ebmlm.estimators.base import Estimator, mean_token_log_prob
+from ebmlm.estimators.rloo import RLOO
+from ebmlm.features.hidden_states import HiddenStateFeatures
+from ebmlm.features.layers import LayerChoice
+from ebmlm.features.normalisation import Normalisation
+from ebmlm.features.pooling import Pooling
+from ebmlm.features.whitening import FeatureSpaceWhitening, NoWhitening, Whitening
+from ebmlm.language_model import LanguageModel
+from ebmlm.objectives.cross_entropy import CrossEntropy
+from ebmlm.objectives.policy import PolicyObjective
+from ebmlm.samplers.anchors import StridedAnchors
+from ebmlm.samplers.block_parallel import BlockParallelSampler
+
+__all__ = ["ebft", "ebft_unbiased", "sft"]
+
+
+def ebft(
+    model: LanguageModel,
+    *,
+    horizon: int = 8,
+    stride: int = 8,
+    context: int = 8,
+    samples: int = 4,
+    distribution: TokenDistribution | None = None,
+    layers: LayerChoice | None = None,
+    pooling: Pooling | None = None,
+    normalisation: Normalisation | None = None,
+    whitening: Whitening | None = None,
+    alignment: float = 1.0,
+    diversity: float = 1.0,
+    kl: float = 0.0,
+    cross_entropy: float = 0.03,
+    estimator: Estimator | None = None,
+    network: LanguageModel | None = None,
+) -> PolicyObjective:
+    """Energy-based fine-tuning as published (Jelassi et al. 2026).
+
+    Args:
+        model: the policy. The feature network and the reference are taken from it as it is now.
+        horizon: tokens of a rollout at most.
+        stride: tokens between anchors.
+        context: tokens before a sequence's first anchor.
+        samples: rollouts per anchor.
+        distribution: how tokens are drawn; by default at temperature 1 without truncation.
+        layers: of the feature network; by default a quarter, a half and three quarters up.
+        pooling: by default the last token.
+        normalisation: by default the layers jointly to length one.
+        whitening: by default feature-space, per anchor. ``NoWhitening()`` switches it off.
+        alignment: coefficient of likeness to the real continuation.
+        diversity: coefficient of the rollouts' likeness to each other.
+        kl: coefficient beta of the KL divergence from the starting model, in nats a rollout.
+        cross_entropy: weight gamma of cross-entropy, nats a token; the paper tries 0, 0.03, 0.1.
+        estimator: by default RLOO with token-mean credit, as in the paper's code.
+        network: the feature network; by default a frozen copy of the policy.
+
+    Raises:
+        UserError: for an option out of range, or parts that do not fit together.
+    """
+    frozen = model.frozen() if network is None or kl else None
+    features = HiddenStateFeatures(
+        network or _present(frozen), layers, pooling, normalisation
+    )
+    whitening = FeatureSpaceWhitening() if whitening is None else whitening
+    energy: Energy = FeatureMatchingEnergy(
+        features, alignment, diversity, whitening, similarity=cosine
+    )
+    if not 0 <= kl < float("inf"):
+        raise UserError(f"kl is {kl}: the coefficient must be finite and at least 0")
+    if kl:
+        energy = energy + kl * KLEnergy()
+    sampler = BlockParallelSampler(StridedAnchors(stride, context), horizon, samples, distribution)
+    estimator = RLOO(mean_token_log_prob) if estimator is None else estimator
+    return PolicyObjective(
+        sampler, energy, estimator, reference=frozen if kl else None, cross_entropy=cross_entropy
+    )
+
+
+def ebft_unbiased(
+    model: LanguageModel,
+    *,
+    horizon: int = 8,
+    stride: int = 8,
+    context: int = 8,
+    samples: int = 4,
+    temperature: float = 1.0,
+    layers: LayerChoice | None = None,
+    whitening: Whitening | None = None,
+    cross_entropy: float = 0.03,
+) -> PolicyObjective:
+    """Feature matching whose expected gradient is exactly that of ``E || E_p[phi] - phi* ||^2``.
+
+    Plain inner products, sequence credit, and no per-anchor whitening (a metric that does not
+    depend on the rollouts is allowed). Options as in :func:`ebft`.
+    """
+    features = HiddenStateFeatures(model.frozen(), layers)
+    energy = FeatureMatchingEnergy(
+        features, whitening=NoWhitening() if whitening is None else whitening,
+        similarity=inner_product,
+    )
+    sampler = BlockParallelSampler(
+        StridedAnchors(stride, context), horizon, samples, Categorical(temperature)
+    )
+    return PolicyObjective(sampler, energy, RLOO(), cross_entropy=cross_entropy)
+
+
+def sft(model: LanguageModel) -> CrossEntropy:
+    """Supervised fine-tuning: cross-entropy alone; ``model`` is not looked at."""
+    return CrossEntropy()
+
+
+def _present(network: LanguageModel | None) -> LanguageModel:
+    assert network is not None
+    return network

@@ -1,0 +1,102 @@
+"""Where rollouts start."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+
+from ebmlm.errors import UserError
+from ebmlm.rollouts import SequenceBatch
+from ebmlm.typing import BatchAnchor
+
+__all__ = ["AnchorPlacement", "GivenAnchors", "StridedAnchors"]
+
+
+class AnchorPlacement(ABC):
+    """Answers one question: at which tokens of a sequence do rollouts start?"""
+
+    @abstractmethod
+    def __call__(
+        self, batch: SequenceBatch, horizon: int
+    ) -> tuple[BatchAnchor, BatchAnchor]:
+        """Return anchors (batch, anchor), each the index of the first generated token, and a mask.
+
+        Args:
+            batch: real text.
+            horizon: tokens of a rollout at most.
+        """
+
+
+@dataclass(frozen=True)
+class StridedAnchors(AnchorPlacement):
+    """An anchor every ``stride`` tokens, the first after ``context`` tokens.
+
+    Counted from a sequence's first real token. An anchor is valid where the window of ``horizon``
+    real tokens after it lies inside one document together with at least ``document_context``
+    tokens before it; the others are masked.
+
+    Args:
+        stride: tokens between anchors.
+        context: tokens before the first anchor.
+        document_context: tokens of its own document that an anchor needs before it.
+
+    Raises:
+        UserError: for a stride, context or document context under 1; when called, for a context
+            that leaves no room for a window in the batch.
+    """
+
+    stride: int = 8
+    context: int = 8
+    document_context: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("stride", "context", "document_context"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} is {getattr(self, name)}: it must be at least 1 token")
+
+    def __call__(
+        self, batch: SequenceBatch, horizon: int
+    ) -> tuple[BatchAnchor, BatchAnchor]:
+        """See :meth:`AnchorPlacement.__call__`."""
+        length = batch.sequences.shape[1]
+        if self.context + horizon > length:
+            raise UserError(
+                f"context {self.context} and horizon {horizon} do not fit a sequence of {length}"
+                f" tokens: make it at least {self.context + horizon} tokens, or shorten them"
+            )
+        device = batch.sequences.device
+        first = batch.sequence_mask.long().argmax(dim=1, keepdim=True)
+        steps = torch.arange(self.context, length - horizon + 1, self.stride, device=device)
+        anchors = first + steps
+        inside = anchors + horizon <= length
+        anchors = anchors.clamp(max=length - horizon)
+        last = anchors + horizon - 1
+        before = anchors - self.document_context
+        documents = torch.where(batch.sequence_mask, batch.documents, -1)
+        own = documents.gather(1, last)
+        # Ids need not rise along the sequence, so the window's document is told by where it starts.
+        starts = batch.document_starts()
+        same = starts.gather(1, last) <= before
+        return anchors, inside & same & (own >= 0)
+
+
+@dataclass(frozen=True)
+class GivenAnchors(AnchorPlacement):
+    """The anchors that the data brings along: a prompt's end, places inside a completion.
+
+    Raises:
+        UserError: when called on a batch that has none.
+    """
+
+    def __call__(
+        self, batch: SequenceBatch, horizon: int
+    ) -> tuple[BatchAnchor, BatchAnchor]:
+        """See :meth:`AnchorPlacement.__call__`."""
+        if batch.anchors is None or batch.anchor_mask is None:
+            raise UserError(
+                "this batch has no anchors: use data with anchors (prompt-completion pairs),"
+                " or StridedAnchors for raw text"
+            )
+        return batch.anchors, batch.anchor_mask

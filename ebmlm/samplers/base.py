@@ -1,0 +1,43 @@
+"""The sampler: which sequences do we look at?"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+
+from ebmlm.distribution import TokenDistribution
+from ebmlm.language_model import LanguageModel
+from ebmlm.rollouts import Rollouts, SequenceBatch
+
+__all__ = ["Sampler"]
+
+
+class Sampler(ABC):
+    """Answers one question: which sequences do we look at?
+
+    An implementation draws from the model exactly what it says it draws: each rollout is
+    distributed as if it had been drawn alone after its own prefix, and the log-probabilities that
+    it records are those of the distribution it drew from. The draws for a sequence depend on the
+    generator and the sequence's id, not on what else is in the batch; the generator is advanced
+    by the same amount whatever the batch, so that a batch cut in pieces gives the same draws when
+    each piece is given a generator in the same state.
+    """
+
+    distribution: TokenDistribution
+
+    @abstractmethod
+    def sample(
+        self,
+        model: LanguageModel,
+        batch: SequenceBatch,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Rollouts:
+        """Draw rollouts from ``model`` at anchors of ``batch``, without gradient.
+
+        Args:
+            model: the policy.
+            batch: real text.
+            generator: a CPU generator; torch's default one where none is given.
+        """

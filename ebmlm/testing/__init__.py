@@ -1,0 +1,19 @@
+"""Oracles for testing objectives: a tabular language model and exact enumeration."""
+
+from __future__ import annotations
+
+from ebmlm.testing.enumeration import (
+    all_completions,
+    exact_moment_distance,
+    expected_gradient,
+    group_rollouts,
+)
+from ebmlm.testing.tabular import TabularLanguageModel
+
+__all__ = [
+    "TabularLanguageModel",
+    "all_completions",
+    "exact_moment_distance",
+    "expected_gradient",
+    "group_rollouts",
+]

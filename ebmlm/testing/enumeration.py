@@ -1,0 +1,107 @@
+"""Exact values by listing every completion: no sampling noise.
+
+On V tokens and a horizon of G there are V^G completions, and (V^G)^N groups of N of them. Sums
+over these are exact to rounding in float64 (docs/mathematics.md, "Exactness").
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from torch import Tensor
+
+from ebmlm.distribution import TokenDistribution
+from ebmlm.energies.base import Energy
+from ebmlm.estimators.base import Estimator
+from ebmlm.language_model import LanguageModel
+from ebmlm.rollouts import Rollouts, Scores, SequenceBatch, gather_continuations
+
+__all__ = ["all_completions", "exact_moment_distance", "expected_gradient", "group_rollouts"]
+
+
+def all_completions(vocabulary: int, horizon: int, end_tokens: tuple[int, ...] = ()) -> Tensor:
+    """Every completion once, (completion, token); after an end token only zeros stand."""
+    listed = []
+    for tokens in itertools.product(range(vocabulary), repeat=horizon):
+        end = next((place for place, token in enumerate(tokens) if token in end_tokens), horizon)
+        if all(token == 0 for token in tokens[end + 1 :]):
+            listed.append(tokens)
+    return torch.tensor(listed)
+
+
+def group_rollouts(
+    batch: SequenceBatch,
+    anchor: int,
+    completions: Tensor,
+    distribution: TokenDistribution,
+    end_tokens: tuple[int, ...] = (),
+) -> Rollouts:
+    """Rollouts with one anchor and the given completions (sample, token) in a batch of one."""
+    horizon = completions.shape[1]
+    anchors = torch.tensor([[anchor]])
+    mask = torch.ones_like(anchors, dtype=torch.bool)
+    ends = torch.isin(completions, torch.tensor(end_tokens, dtype=torch.long)).long()
+    alive = (ends.cumsum(-1) - ends) == 0
+    references, reference_mask = gather_continuations(batch, anchors, mask, horizon)
+    return Rollouts(
+        batch=batch,
+        anchors=anchors,
+        anchor_mask=mask,
+        completions=completions[None, None],
+        completion_mask=alive[None, None],
+        references=references,
+        reference_mask=reference_mask,
+        log_probs=torch.zeros(1, 1, *completions.shape, dtype=torch.float64),
+        distribution=distribution,
+    )
+
+
+def exact_moment_distance(probabilities: Tensor, features: Tensor, reference: Tensor) -> Tensor:
+    """``|| E_p[phi] - phi* ||^2`` with gradient: docs/mathematics.md, eq. 2, for one context.
+
+    Args:
+        probabilities: (completion,) of all completions, with gradient.
+        features: (completion, feature).
+        reference: (feature,).
+    """
+    moment = torch.einsum("c, c f -> f", probabilities, features)
+    return (moment - reference).square().sum()
+
+
+def expected_gradient(
+    model: LanguageModel,
+    parameter: Tensor,
+    batch: SequenceBatch,
+    anchor: int,
+    energy: Energy,
+    estimator: Estimator,
+    distribution: TokenDistribution,
+    *,
+    samples: int,
+    horizon: int,
+    reference: LanguageModel | None = None,
+) -> Tensor:
+    """Exact expectation of an estimator's gradient over all groups of ``samples`` rollouts.
+
+    Every group of completions is given to energy and estimator as if it had been drawn, and its
+    gradient is weighted with its probability.
+    """
+    listed = all_completions(model.vocabulary_size, horizon, model.end_tokens)
+    everything = group_rollouts(batch, anchor, listed, distribution, model.end_tokens)
+    with torch.no_grad():
+        probabilities = model.score(everything).completions.sum(-1).exp()[0, 0]
+    total = torch.zeros_like(parameter)
+    for group in itertools.product(range(len(listed)), repeat=samples):
+        chosen = torch.tensor(group)
+        rollouts = group_rollouts(
+            batch, anchor, listed[chosen], distribution, model.end_tokens
+        )
+        log_probs = model.score(rollouts).completions
+        scores = Scores(log_probs.detach())
+        if reference is not None:
+            scores = Scores(log_probs.detach(), reference.score(rollouts).completions.detach())
+        loss = estimator(log_probs, energy(rollouts, scores), rollouts).loss
+        (gradient,) = torch.autograd.grad(loss, parameter)
+        total += probabilities[chosen].prod() * gradient
+    return total
