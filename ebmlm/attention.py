@@ -119,9 +119,7 @@ class TreePass(TreeAttention):
     ) -> Tensor:
         length, heads = self._length, query.shape[1]
         trunk_query, branch_query = query[:, :, :length], query[:, :, length:]
-        outputs = [
-            self._trunk(layer, trunk_query, key[:, :, :length], value[:, :, :length], scale)
-        ]
+        outputs = [self._trunk(layer, trunk_query, key[:, :, :length], value[:, :, :length], scale)]
         key, value = _serve_all_heads(key, heads), _serve_all_heads(value, heads)
         trunk_key, branch_key = key[:, :, :length], key[:, :, length:]
         trunk_value, branch_value = value[:, :, :length], value[:, :, length:]
@@ -202,9 +200,12 @@ class BranchSteps(TreeAttention):
     def _extend(self, layer: nn.Module, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Append this step's keys and values; return the branch's own, (b, h, step, branch, d)."""
         if layer not in self._branches:
-            batch, heads, branches, width = key.shape
-            shape = (batch, heads, self._horizon, branches, width)
-            self._branches[layer] = (key.new_empty(shape), value.new_empty(shape))
+            batch, heads, branches, _ = key.shape
+            shape = (batch, heads, self._horizon, branches)
+            self._branches[layer] = (
+                key.new_empty((*shape, key.shape[-1])),
+                value.new_empty((*shape, value.shape[-1])),
+            )
             self._lengths[layer] = 0
         step = self._lengths[layer]
         keys, values = self._branches[layer]

@@ -32,15 +32,18 @@ def score_rows(
         return distribution.log_prob(_logits(head, chunk), targets)
 
     if not len(tokens):
-        # An empty product keeps the graph, so that a batch without targets still has a gradient.
-        return states.sum(-1)
+        # Through the head all the same, so that without targets every weight still has a gradient:
+        # data-parallel processes wait for each other's.
+        return _logits(head, states).sum(-1)
     if torch.is_grad_enabled():
         parts = [
             checkpoint(score, *rows, use_reentrant=False, preserve_rng_state=False)
             for rows in zip(states.split(_ROWS), tokens.split(_ROWS), strict=True)
         ]
     else:
-        parts = [score(*rows) for rows in zip(states.split(_ROWS), tokens.split(_ROWS), strict=True)]
+        parts = [
+            score(*rows) for rows in zip(states.split(_ROWS), tokens.split(_ROWS), strict=True)
+        ]
     return torch.cat(parts)
 
 

@@ -54,7 +54,16 @@ class TreeStates:
 
 
 class Decoder(ABC):
-    """Grows all branches of a batch together, one token at a time; never keeps a gradient."""
+    """Grows all branches of a batch together, one token at a time; never keeps a gradient.
+
+    Used in a ``with`` block, after which what it holds for the batch is given back.
+    """
+
+    def __enter__(self) -> Decoder:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Give back what is held for the batch; by default nothing."""
 
     @abstractmethod
     def draw(

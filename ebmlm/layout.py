@@ -57,11 +57,11 @@ class Trunk:
         A real token sees itself and the tokens before it in its own document; a padding token
         sees only itself, so that no row is empty.
         """
-        real, documents = self.batch.sequence_mask, self.batch.documents
+        real, starts = self.batch.sequence_mask, self.batch.document_starts()
         length = self.tokens.shape[1]
         index = torch.arange(length, device=self.tokens.device)
         causal = index.unsqueeze(0) <= index.unsqueeze(1)
-        same = documents.unsqueeze(2) == documents.unsqueeze(1)
+        same = starts.unsqueeze(2) == starts.unsqueeze(1)
         both = real.unsqueeze(2) & real.unsqueeze(1)
         return (causal & same & both) | torch.eye(length, dtype=torch.bool, device=index.device)
 
@@ -162,9 +162,7 @@ class PrefixTree:
             anchor=anchor,
             sample=sample,
         )
-        first = repeat(
-            prefixes.parents(), "batch anchor -> batch anchor sample 1", sample=sample
-        )
+        first = repeat(prefixes.parents(), "batch anchor -> batch anchor sample 1", sample=sample)
         later = nodes[:, :, :-1].expand(len(batch), -1, -1, -1)
         flat = rearrange(branches, "batch anchor sample token -> batch (anchor sample token)")
         return cls(

@@ -55,7 +55,7 @@ class SequenceBatch(_Tensors):
             never looked at.
         sequence_mask: (batch, position) true at real tokens, which must be contiguous.
         documents: (batch, position) the document each token belongs to; attention, positions and
-            losses stay inside a document.
+            losses stay inside a document. An id that comes back after another starts anew.
         ids: (batch,) a number per sequence that stays the same however batches are cut; random
             draws for a sequence depend on it and not on its neighbours. Its place in the batch
             where none is given.
@@ -117,10 +117,10 @@ class SequenceBatch(_Tensors):
 
     def document_starts(self) -> BatchPosition:
         """Index (batch, position) of the first token of each token's own document."""
-        marked = torch.where(self.sequence_mask, self.documents, -1)
-        first = torch.ones_like(self.sequence_mask)
-        first[:, 1:] = marked[:, 1:] != marked[:, :-1]
-        index = torch.arange(marked.shape[1], device=marked.device)
+        real, documents = self.sequence_mask, self.documents
+        first = torch.ones_like(real)
+        first[:, 1:] = (real[:, 1:] != real[:, :-1]) | (documents[:, 1:] != documents[:, :-1])
+        index = torch.arange(real.shape[1], device=real.device)
         return torch.where(first, index, 0).cummax(dim=1).values
 
     def positions(self) -> BatchPosition:
@@ -152,9 +152,10 @@ def gather_continuations(
     flat = index.flatten(1)
     tokens = batch.sequences.gather(1, flat).view_as(index)
     real = batch.sequence_mask.gather(1, flat).view_as(index)
-    document = batch.documents.gather(1, flat).view_as(index)
-    own = batch.documents.gather(1, anchors.clamp(1, batch.sequences.shape[1]) - 1)
-    mask = inside & real & (document == own.unsqueeze(-1)) & anchor_mask.unsqueeze(-1)
+    starts = batch.document_starts()
+    own = starts.gather(1, anchors.clamp(1, batch.sequences.shape[1]) - 1)
+    same = starts.gather(1, flat).view_as(index) == own.unsqueeze(-1)
+    mask = inside & real & same & anchor_mask.unsqueeze(-1)
     return torch.where(mask, tokens, 0), mask
 
 

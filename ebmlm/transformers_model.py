@@ -73,7 +73,7 @@ class TransformersLanguageModel(LanguageModel):
         """See :meth:`LanguageModel.start`."""
         prefixes = Prefixes.of(batch, anchors, anchor_mask)
         self._check_length(int(prefixes.positions().max()) + horizon)
-        with _without_gradient():
+        with torch.no_grad():
             attention = TrunkPass(trunk := Trunk.of(batch), keep=True)
             states = self._run(trunk.tokens, trunk.positions, attention)
         assert attention.kept is not None
@@ -190,14 +190,16 @@ class _TreeDecoder(Decoder):
         self._states = repeat(
             parents, "batch anchor feature -> (batch anchor sample) feature", sample=samples
         )
-        self._positions = repeat(
-            positions, "batch anchor -> batch (anchor sample)", sample=samples
-        )
+        self._positions = repeat(positions, "batch anchor -> batch (anchor sample)", sample=samples)
+
+    def __exit__(self, *exception: object) -> None:
+        # Weights rounded without gradient serve all steps, and none of the passes that follow.
+        torch.clear_autocast_cache()
 
     def draw(
         self, distribution: TokenDistribution, uniforms: BatchAnchorSample
     ) -> tuple[BatchAnchorSample, BatchAnchorSample]:
-        with _without_gradient(), self._model._context():
+        with torch.no_grad(), self._model._context():
             tokens, log_probs = draw_rows(
                 self._model._head, self._states, distribution, uniforms.flatten()
             )
@@ -205,7 +207,7 @@ class _TreeDecoder(Decoder):
 
     def advance(self, tokens: BatchAnchorSample) -> None:
         flat = rearrange(tokens, "batch anchor sample -> batch (anchor sample)")
-        with _without_gradient():
+        with torch.no_grad():
             states = self._model._run(flat, self._positions, self._steps)
         self._states = states.flatten(0, 1)
         self._positions = self._positions + 1

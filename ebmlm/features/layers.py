@@ -61,4 +61,5 @@ class Depths(LayerChoice):
 
     def __call__(self, layer_count: int) -> tuple[int, ...]:
         """See :meth:`LayerChoice.__call__`."""
-        return tuple(int(fraction * layer_count) for fraction in self.fractions)
+        # 0.29 x 100 is a little under 29 in floating point.
+        return tuple(int(fraction * layer_count + 1e-9) for fraction in self.fractions)

@@ -60,17 +60,18 @@ class BlockParallelSampler(Sampler):
         anchors, anchor_mask = self.anchors(batch, self.horizon)
         shape = (anchors.shape[1], self.samples, self.horizon)
         uniforms = sequence_uniforms(batch.ids, shape, generator)
-        decoder = model.start(batch, anchors, anchor_mask, self.samples, self.horizon)
         ends = torch.tensor(model.end_tokens, dtype=torch.long, device=uniforms.device)
         alive = anchor_mask.unsqueeze(-1).expand(uniforms.shape[:-1])
         drawn = []
-        for step in range(self.horizon):
-            tokens, log_probs = decoder.draw(self.distribution, uniforms[..., step])
-            drawn.append((torch.where(alive, tokens, 0), torch.where(alive, log_probs, 0), alive))
-            alive = alive & ~torch.isin(tokens, ends)
-            if step + 1 == self.horizon or not alive.any():
-                break
-            decoder.advance(tokens)
+        with model.start(batch, anchors, anchor_mask, self.samples, self.horizon) as decoder:
+            for step in range(self.horizon):
+                tokens, log_probs = decoder.draw(self.distribution, uniforms[..., step])
+                kept = (torch.where(alive, tokens, 0), torch.where(alive, log_probs, 0), alive)
+                drawn.append(kept)
+                alive = alive & ~torch.isin(tokens, ends)
+                if step + 1 == self.horizon or not alive.any():
+                    break
+                decoder.advance(tokens)
         completions, recorded, mask = (
             pad(torch.stack(column, dim=-1), (0, self.horizon - len(drawn)))
             for column in zip(*drawn, strict=True)

@@ -1,0 +1,104 @@
+"""The command ``ebmlm``: picks a subcommand and turns what a user can mend into one message."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+
+from ebmlm.errors import UserError
+
+__all__ = ["main"]
+
+
+def _demo(arguments: Sequence[str]) -> int:
+    from ebmlm.cli.demo import demo
+
+    return demo(arguments)
+
+
+def _train(arguments: Sequence[str]) -> int:
+    from ebmlm.cli.train import train
+
+    return train(arguments)
+
+
+def _evaluate(arguments: Sequence[str]) -> int:
+    from ebmlm.cli.evaluate import evaluate
+
+    return evaluate(arguments)
+
+
+_COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
+    "demo": (_demo, "fine-tune a small language model on this machine and see it get better"),
+    "train": (_train, "run a configuration file"),
+    "evaluate": (_evaluate, "measure a model or a checkpoint on a configuration's held-out text"),
+}
+
+
+def _usage() -> str:
+    lines = ["usage: ebmlm COMMAND [options]", "", "commands:"]
+    lines += [f"  {name:10} {text}" for name, (_, text) in _COMMANDS.items()]
+    return "\n".join([*lines, "", "`ebmlm COMMAND --help` explains every option."])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a subcommand and return its exit status.
+
+    0 for success, 1 for a run that failed (diverged, disk full), 2 for input that a user can mend,
+    130 for an interrupt.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in ("-h", "--help"):
+        print(_usage())
+        return 0 if given else 2
+    if given[0] == "--version":
+        from importlib.metadata import version
+
+        print(version("ebmlm"))
+        return 0
+    name, *rest = given
+    if name not in _COMMANDS:
+        from ebmlm.data.suggestions import nearest
+
+        print(f"error: no command '{name}'{nearest(name, _COMMANDS)}", file=sys.stderr)
+        print(_usage(), file=sys.stderr)
+        return 2
+    _quiet()
+    return _run(_COMMANDS[name][0], rest)
+
+
+def _run(command: Callable[[Sequence[str]], int], arguments: Sequence[str]) -> int:
+    try:
+        return command(arguments)
+    except UserError as error:
+        return _said(str(error), 2)
+    except KeyboardInterrupt:
+        return _said("interrupted; what was written is kept", 130)
+    except OSError as error:
+        return _said(f"{error}; what was written before is kept", 1)
+    except RuntimeError as error:
+        from ebmlm.training.diverged import TrainingDiverged
+
+        if not isinstance(error, TrainingDiverged):
+            raise
+        return _said(str(error), 1)
+
+
+def _said(message: str, status: int) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return status
+
+
+def _quiet() -> None:
+    """Keep libraries' chatter off the terminal, unless the user has asked for it."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    warnings.filterwarnings("ignore", module=r"transformers|torch|jsonargparse|accelerate")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""``ebmlm train CONFIG.yaml [--key value]``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ebmlm.cli.parsing import ConfigParser, pipeline_from
+from ebmlm.cli.tables import comparison_table, continuation_table
+from ebmlm.training.pipeline import Pipeline
+
+__all__ = ["report", "train", "training_parser"]
+
+
+def training_parser(prog: str, description: str) -> ConfigParser:
+    """Return the parser of a pipeline's options, from a file and the command line."""
+    from ebmlm import data, distribution, features, recipes  # noqa: F401  (names for short paths)
+
+    parser = ConfigParser(prog=prog, description=description)
+    parser.add_argument("--config", action="config", help="a YAML file with any of these options")
+    parser.add_class_arguments(Pipeline, None)
+    return parser
+
+
+def report(console: Any, pipeline: Pipeline) -> int:
+    """Run a pipeline and print what it found."""
+    outcome = pipeline.run(console)
+    summary = outcome.summary
+    title = (
+        f"{summary['steps']} steps, {summary['seconds']:.0f} s,"
+        f" {summary['sequences']} held-out sequences"
+    )
+    console.print(continuation_table(outcome.written_before, outcome.written_after))
+    console.print(comparison_table(summary, title))
+    console.print(f"written to {pipeline.output}/: checkpoint, metrics.jsonl, summary.json, curves")
+    return 0
+
+
+def train(arguments: Sequence[str]) -> int:
+    """Run a configuration; returns the exit status."""
+    from rich.console import Console
+
+    parser = training_parser(
+        "ebmlm train", "Fine-tune a model: ebmlm train CONFIG.yaml [--key value ...]"
+    )
+    namespace = pipeline_from(parser, arguments)
+    options = {name: value for name, value in vars(namespace).items() if name != "config"}
+    return report(Console(), Pipeline(**options))

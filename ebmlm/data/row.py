@@ -1,0 +1,27 @@
+"""One row of text, as a dataset holds it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+__all__ = ["TextRow"]
+
+
+@dataclass(frozen=True, eq=False)
+class TextRow:
+    """Consecutive tokens of text; only real ones, padding is the collator's affair.
+
+    Attributes:
+        sequence: (position,) token ids, int64.
+        documents: (position,) which document each token belongs to, counted from 0 in this row.
+        id: a number that stays with the row however batches are cut.
+    """
+
+    sequence: Tensor
+    documents: Tensor
+    id: int
+
+    def __len__(self) -> int:
+        return int(self.sequence.shape[0])

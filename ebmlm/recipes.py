@@ -1,0 +1,18 @@
+"""The recipes by the names that configuration files use.
+
+``class_path: ebmlm.recipes.EBFT`` with ``init_args`` is :func:`ebmlm.objectives.recipes.ebft` with
+these options: the names here are the functions, as classes that jsonargparse can take options for.
+The policy is passed when the run starts.
+"""
+
+from __future__ import annotations
+
+from jsonargparse import class_from_function
+
+from ebmlm.objectives import recipes
+
+__all__ = ["EBFT", "SFT", "EBFTUnbiased"]
+
+EBFT = class_from_function(recipes.ebft, name="EBFT")
+EBFTUnbiased = class_from_function(recipes.ebft_unbiased, name="EBFTUnbiased")
+SFT = class_from_function(recipes.sft, name="SFT")

@@ -1,0 +1,152 @@
+"""What happens beside training: metrics written down, gradients watched, progress shown."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from ebmlm.training.diverged import TrainingDiverged
+
+__all__ = ["FiniteGradients", "MetricsFile", "ProgressLine"]
+
+
+class MetricsFile(TrainerCallback):
+    """Appends every logged measurement to a file, one JSON object a line, as it comes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._start = time.monotonic()
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Write a line: step, seconds since the start, and what was logged."""
+        if not state.is_world_process_zero or not logs:
+            return
+        seconds = round(time.monotonic() - self._start, 3)
+        line = {"step": state.global_step, "seconds": seconds, **logs}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+class FiniteGradients(TrainerCallback):
+    """Stops training before a gradient that is not finite reaches the weights."""
+
+    def on_pre_optimizer_step(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: torch.nn.Module | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Look at every gradient.
+
+        Raises:
+            TrainingDiverged: naming the step and the first parameter.
+        """
+        assert model is not None
+        for name, parameter in model.named_parameters():
+            if parameter.grad is not None and not parameter.grad.isfinite().all():
+                raise TrainingDiverged(
+                    f"the gradient of {name} is not finite at step {state.global_step + 1}:"
+                    " training stops before the weights change; the last checkpoint is kept"
+                )
+
+
+class ProgressLine(TrainerCallback):
+    """A progress bar with the metrics that matter; plain lines where there is no terminal."""
+
+    shown: Mapping[str, str] = {
+        "reward": "reward",
+        "alignment": "align",
+        "diversity": "div",
+        "cross_entropy": "ce",
+        "grad_norm": "grad",
+    }
+
+    def __init__(self, console: Any = None) -> None:
+        from rich.console import Console
+
+        self._console = console or Console(stderr=True)
+        self._progress: Any = None
+        self._task: Any = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Open the bar, at the step that training starts from."""
+        if not state.is_world_process_zero:
+            return
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        if self._console.is_terminal:
+            self._progress = Progress(
+                TextColumn("training"),
+                BarColumn(bar_width=20),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[metrics]}"),
+                console=self._console,
+            )
+            self._task = self._progress.add_task(
+                "training", total=state.max_steps, completed=state.global_step, metrics=""
+            )
+            self._progress.start()
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Advance the bar."""
+        if self._progress is not None:
+            self._progress.update(self._task, completed=state.global_step)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Show the metrics that matter."""
+        if not state.is_world_process_zero or not logs or "loss" not in logs:
+            return
+        text = "  ".join(
+            f"{label} {float(logs[name]):.3g}" for name, label in self.shown.items() if name in logs
+        )
+        if self._progress is not None:
+            self._progress.update(self._task, metrics=text)
+        else:
+            self._console.print(
+                f"step {state.global_step}/{state.max_steps}  {text}", highlight=False, style=None
+            )
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Close the bar."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the bar, also where training was cut short."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None

@@ -1,0 +1,244 @@
+"""A whole run: a model, text, an objective and options, from a configuration to a run folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ebmlm.data.text_data import PreparedText, TextData
+from ebmlm.distribution import Categorical, TokenDistribution
+from ebmlm.evaluation.continuations import Continuation, continuations
+from ebmlm.evaluation.held_out import HeldOutEvaluation
+from ebmlm.evaluation.report import EvaluationReport
+from ebmlm.features.hidden_states import HiddenStateFeatures
+from ebmlm.features.layers import LayerChoice
+from ebmlm.language_model import LanguageModel
+from ebmlm.objectives.base import Objective
+from ebmlm.samplers.anchors import StridedAnchors
+from ebmlm.samplers.block_parallel import BlockParallelSampler
+from ebmlm.training.options import TrainingOptions
+from ebmlm.training.preflight import check_objective, check_output, check_space
+from ebmlm.training.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from ebmlm.training.trainer import EBMTrainer
+    from ebmlm.transformers_model import TransformersLanguageModel
+
+__all__ = ["EvaluationOptions", "Outcome", "Pipeline"]
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """How held-out text is measured; see ebmlm.evaluation.HeldOutEvaluation.
+
+    Args:
+        horizon: tokens of a rollout.
+        stride: tokens between anchors.
+        context: tokens before a sequence's first anchor.
+        samples: rollouts per anchor, at least 2.
+        distribution: how tokens are drawn; null for temperature 1.
+        layers: of the starting model, whose features are matched; null for a quarter, a half and
+            three quarters up.
+        batch_size: sequences at once; the result does not depend on it.
+        seed: of the draws.
+    """
+
+    horizon: int = 8
+    stride: int = 8
+    context: int = 8
+    samples: int = 4
+    distribution: TokenDistribution | None = None
+    layers: LayerChoice | None = None
+    batch_size: int = 4
+    seed: int = 0
+
+    def build(self, network: LanguageModel) -> HeldOutEvaluation:
+        """Return the evaluation, with features from ``network``, which is frozen."""
+        sampler = BlockParallelSampler(
+            StridedAnchors(self.stride, self.context),
+            self.horizon,
+            self.samples,
+            self.distribution,
+        )
+        features = HiddenStateFeatures(network, self.layers)
+        return HeldOutEvaluation(sampler, features, self.batch_size, self.seed)
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a run found: held-out evaluations and continuations before and after."""
+
+    before: EvaluationReport
+    after: EvaluationReport
+    written_before: list[Continuation]
+    written_after: list[Continuation]
+    summary: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A fine-tuning run: evaluate, train, evaluate again, keep everything in one folder.
+
+    Args:
+        data: the text to train on and to hold out.
+        objective: what is minimised: a recipe, or any callable of the policy.
+        model: a packaged model's name, a model folder, or a Hugging Face id.
+        training: how it is trained.
+        evaluation: how held-out text is measured.
+        output: the run folder: checkpoint/, metrics.jsonl, curves.png, summary.json.
+        resume: go on from the last checkpoint in the run folder.
+    """
+
+    data: TextData
+    objective: Callable[[LanguageModel], Objective]
+    model: str = "smollm2-135m"
+    training: TrainingOptions = field(default_factory=TrainingOptions)
+    evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
+    output: str = "runs/train"
+    resume: bool = False
+
+    def run(self, console: Any) -> Outcome:
+        """Do all of it, telling ``console`` (rich) what happens.
+
+        Raises:
+            UserError: for bad input, before training starts.
+            TrainingDiverged: for a loss or gradient that is not finite.
+        """
+        from accelerate import PartialState
+
+        started = time.monotonic()
+        processes = PartialState()
+        folder = RunFolder(Path(self.output))
+        if processes.is_main_process:
+            check_output(folder.path, resume=self.resume)
+        processes.wait_for_everyone()
+        arguments = self.training.arguments(folder.path, processes.num_processes)
+
+        policy, tokeniser = self._load()
+        text = self.data.prepare(tokeniser)
+        objective = self.objective(policy)
+        empty = check_objective(objective, text.train)
+        check_objective(objective, text.validation)
+        check_space(folder.path, self._checkpoint_bytes(policy))
+        self._announce(console, policy, text, empty)
+
+        from ebmlm.training.callbacks import FiniteGradients, MetricsFile, ProgressLine
+        from ebmlm.training.trainer import EBMTrainer
+
+        progress = ProgressLine(console)
+        trainer = EBMTrainer(
+            policy,
+            objective,
+            arguments,
+            text.train,
+            eval_dataset=text.validation,
+            evaluation=self.evaluation.build(policy.frozen()),
+            tokeniser=tokeniser,
+            callbacks=[FiniteGradients(), MetricsFile(folder.metrics), progress],
+        )
+        before = folder.read_before() if self.resume else None
+        if before is None:
+            before = _evaluated(trainer, console, "evaluating before")
+        written_before = self._write(trainer, tokeniser, text)
+        if trainer.is_world_process_zero():
+            folder.write_before(before)
+        try:
+            trainer.train(resume_from_checkpoint=folder.last_checkpoint() if self.resume else None)
+        finally:
+            progress.close()
+        trainer.save_model(str(folder.checkpoint))
+        after = _evaluated(trainer, console, "evaluating after")
+        written_after = self._write(trainer, tokeniser, text)
+        summary = {
+            **_summary(before, after),
+            "seconds": round(time.monotonic() - started, 1),
+            "steps": trainer.state.global_step,
+            "seed": self.training.seed,
+            "model": self.model,
+            "bfloat16": self.training.precision.uses_bfloat16(),
+            "data": text.summary,
+        }
+        if trainer.is_world_process_zero():
+            folder.write_summary(summary)
+            folder.draw(before, after, trainer.state.global_step, console)
+        return Outcome(before, after, written_before, written_after, summary)
+
+    def _load(self) -> tuple[TransformersLanguageModel, PreTrainedTokenizerBase]:
+        from ebmlm.models import load_pretrained
+        from ebmlm.transformers_model import TransformersLanguageModel
+
+        model, tokeniser = load_pretrained(self.model)
+        return TransformersLanguageModel(model), tokeniser
+
+    def _checkpoint_bytes(self, policy: TransformersLanguageModel) -> int:
+        weights = sum(
+            parameter.numel() * parameter.element_size() for parameter in policy.model.parameters()
+        )
+        # A checkpoint to resume from has two moments beside the weights.
+        resumable = 3 * weights * (self.training.keep_checkpoints + 1)
+        return weights + (resumable if self.training.save_every else 0)
+
+    def _announce(
+        self, console: Any, policy: TransformersLanguageModel, text: PreparedText, empty: int
+    ) -> None:
+        size = sum(parameter.numel() for parameter in policy.model.parameters())
+        bfloat16 = self.training.precision.uses_bfloat16()
+        console.print(
+            f"model {self.model}: {size / 1e6:.0f}M parameters in float32,"
+            f" computed in {'bfloat16' if bfloat16 else 'float32'} on {policy.device}\n"
+            f"text: {len(text.train)} training and {len(text.validation)} held-out sequences of"
+            f" {self.data.length} tokens, from"
+            f" {text.summary['documents']['train']} and"
+            f" {text.summary['documents']['validation']} documents"
+            + (f"; {empty} training sequences have no valid anchor" if empty else "")
+            + "".join(f"; skipped {n} ({why})" for why, n in text.summary["skipped"].items()),
+            highlight=False,
+        )
+
+    def _write(
+        self, trainer: EBMTrainer, tokeniser: PreTrainedTokenizerBase, text: PreparedText
+    ) -> list[Continuation]:
+        rows = [text.validation[index] for index in range(min(2, len(text.validation)))]
+        distribution = self.evaluation.distribution or Categorical()
+        with trainer.compute_loss_context_manager():
+            return continuations(
+                trainer.language_model,
+                tokeniser,
+                rows,
+                distribution,
+                seed=self.evaluation.seed,
+                device=trainer.args.device,
+            )
+
+
+def _evaluated(trainer: EBMTrainer, console: Any, title: str) -> EvaluationReport:
+    from rich.progress import Progress
+
+    disabled = not trainer.is_world_process_zero()
+    console.print(f"{title} ...", highlight=False) if not console.is_terminal else None
+    with Progress(console=console, transient=True, disable=disabled) as progress:
+        task = progress.add_task(title, total=None)
+
+        def on_progress(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        return trainer.evaluate_report(on_progress=on_progress)
+
+
+def _summary(before: EvaluationReport, after: EvaluationReport) -> dict[str, Any]:
+    difference = after.minus(before)
+    return {
+        "before": before.means(),
+        "after": after.means(),
+        "difference": difference.means(),
+        "standard_error": difference.standard_errors(),
+        "sequences": len(before.ids),
+    }

@@ -1,0 +1,222 @@
+"""The training loop: ``transformers.Trainer`` with loss and evaluation handed to our parts."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from transformers import Trainer, TrainingArguments
+
+from ebmlm.data.collate import collate
+from ebmlm.data.row import TextRow
+from ebmlm.evaluation.held_out import HeldOutEvaluation
+from ebmlm.evaluation.report import EvaluationReport, Measurement
+from ebmlm.objectives.base import ItemCounts, Objective
+from ebmlm.rollouts import SequenceBatch
+from ebmlm.training.diverged import TrainingDiverged
+from ebmlm.training.redirection import forward_through
+from ebmlm.transformers_model import TransformersLanguageModel
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase, TrainerCallback
+
+__all__ = ["EBMTrainer", "step_generator"]
+
+
+def _as_mapping(rows: Sequence[TextRow]) -> dict[str, Tensor]:
+    batch = collate(rows)
+    values = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+class EBMTrainer(Trainer):
+    """``transformers.Trainer`` for any :class:`~ebmlm.objectives.Objective`.
+
+    Checkpoints, resuming, schedules, gradient accumulation, mixed precision, several processes,
+    logging and callbacks are the trainer's own. Two things are ours:
+
+    - the loss is normalised over the whole optimiser step, over micro-batches and processes, so
+      that loss and gradient do not depend on how a step is cut;
+    - the draws of a step depend on the seed, the step and each sequence's id, so that they do not
+      either, and a resumed run draws what the uninterrupted one would have drawn.
+
+    Args:
+        language_model: the policy; its model is trained in place.
+        objective: what is minimised.
+        args: the trainer's arguments; ``remove_unused_columns`` must be off.
+        train_dataset: rows of text.
+        eval_dataset: held-out rows, for ``evaluation``.
+        evaluation: measures the policy on the held-out rows; reported as ``eval_...``.
+        tokeniser: saved with the checkpoints.
+        callbacks: the trainer's callbacks.
+    """
+
+    # Our losses are normalised over the whole accumulated step.
+    loss_is_scaled_for_ga = True
+
+    def __init__(
+        self,
+        language_model: TransformersLanguageModel,
+        objective: Objective,
+        args: TrainingArguments,
+        train_dataset: Any,
+        *,
+        eval_dataset: Any = None,
+        evaluation: HeldOutEvaluation | None = None,
+        tokeniser: PreTrainedTokenizerBase | None = None,
+        callbacks: list[TrainerCallback] | None = None,
+    ) -> None:
+        super().__init__(
+            model=language_model.model,
+            args=args,
+            data_collator=_as_mapping,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            processing_class=tokeniser,
+            callbacks=callbacks,
+        )
+        self.language_model = language_model
+        self.objective = objective
+        self.evaluation = evaluation
+        self._sums: dict[str, Tensor] = {}
+        self._sums_from = 0
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], Tensor]:
+        """Fetch a step's micro-batches and count what its means are taken over, everywhere."""
+        batches = []
+        for _ in range(num_batches):
+            try:
+                batches.append(next(epoch_iterator))
+            except StopIteration:
+                break
+        counts = ItemCounts(0, 0)
+        for batch in batches:
+            counts = counts + self.objective.counts(SequenceBatch(**batch))
+        local = torch.tensor([counts.anchors, counts.tokens], dtype=torch.float64, device=device)
+        return batches, self.accelerator.reduce(local, reduction="sum")
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: Mapping[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """Return the objective's loss for a micro-batch, as its part of the step's.
+
+        Raises:
+            TrainingDiverged: if the loss is not finite.
+        """
+        counts = None
+        if isinstance(num_items_in_batch, Tensor):
+            counts = ItemCounts(*num_items_in_batch.tolist())
+        generator = step_generator(self.args.seed, self.state.global_step)
+
+        def run() -> Tensor:
+            estimate = self.objective.loss(
+                self.language_model, SequenceBatch(**inputs), counts=counts, generator=generator
+            )
+            for name, value in estimate.metrics.items():
+                self._sums[name] = self._sums.get(name, 0.0) + value.detach().double()
+            return estimate.loss
+
+        loss = forward_through(model, self.language_model.model, run)
+        if not math.isfinite(float(loss)):
+            raise TrainingDiverged(
+                f"the loss is {float(loss)} at step {self.state.global_step + 1}:"
+                f" training stops; {self._last_checkpoint()}"
+            )
+        # Gradients are averaged over processes; ours are parts of a sum.
+        loss = loss * self.accelerator.num_processes
+        return (loss, {}) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the objective's metrics, means over the steps since the last time."""
+        steps = self.state.global_step - self._sums_from
+        if "loss" in logs and self._sums and steps > 0:
+            names = sorted(self._sums)
+            sums = torch.stack([self._sums[name] for name in names])
+            means = self.accelerator.reduce(sums, reduction="sum") / steps
+            logs = {**logs, **dict(zip(names, means.tolist(), strict=True))}
+            self._sums = {}
+            self._sums_from = self.state.global_step
+        super().log(logs, start_time)
+
+    def evaluate(
+        self,
+        eval_dataset: Any = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> dict[str, float]:
+        """Measure the policy on held-out rows and report every mean and its standard error."""
+        report = self.evaluate_report(eval_dataset)
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in report.means().items()}
+        for name, value in report.standard_errors().items():
+            metrics[f"{metric_key_prefix}_{name}_standard_error"] = value
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
+        return metrics
+
+    def evaluate_report(
+        self, eval_dataset: Any = None, on_progress: Any = None
+    ) -> EvaluationReport:
+        """Measure the policy on held-out rows, spread over processes; every process gets all of it.
+
+        Raises:
+            ValueError: if the trainer has no evaluation or no held-out rows.
+        """
+        rows = self.eval_dataset if eval_dataset is None else eval_dataset
+        if self.evaluation is None or rows is None:
+            raise ValueError("nothing to evaluate: give the trainer an evaluation and eval_dataset")
+        mine = range(self.accelerator.process_index, len(rows), self.accelerator.num_processes)
+        with self.compute_loss_context_manager():
+            report = self.evaluation(
+                self.language_model,
+                [rows[index] for index in mine],
+                device=self.args.device,
+                on_progress=on_progress,
+            )
+        return _gathered(report) if self.accelerator.num_processes > 1 else report
+
+    def floating_point_ops(self, inputs: Mapping[str, Any]) -> int:
+        """Zero: the trainer's estimate counts a plain pass over the text and would be wrong."""
+        return 0
+
+    def _last_checkpoint(self) -> str:
+        from transformers.trainer_utils import get_last_checkpoint
+
+        last = get_last_checkpoint(str(self.args.output_dir))
+        return f"the last checkpoint is kept in {last}" if last else "no checkpoint was due yet"
+
+
+def step_generator(seed: int, step: int) -> torch.Generator:
+    """The CPU generator of an optimiser step: the same for all of its pieces, on every process."""
+    return torch.Generator().manual_seed((seed * 1_000_003 + step) % (1 << 63))
+
+
+def _gathered(report: EvaluationReport) -> EvaluationReport:
+    from accelerate.utils import gather_object
+
+    pieces: list[EvaluationReport] = gather_object([report])
+    ids = torch.cat([piece.ids for piece in pieces])
+    order = ids.argsort()
+
+    def joined(name: str, attribute: str) -> Tensor:
+        parts = [getattr(piece.measurements[name], attribute) for piece in pieces]
+        return torch.cat(parts)[order]
+
+    return EvaluationReport(
+        ids[order],
+        {
+            name: Measurement(joined(name, "totals"), joined(name, "counts"))
+            for name in report.measurements
+        },
+    )

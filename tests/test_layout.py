@@ -1,0 +1,122 @@
+"""The prefix tree: positions, attention rules and parents, against loops over tokens."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+
+from ebmlm.layout import Prefixes, PrefixTree, Trunk
+from ebmlm.rollouts import Rollouts, SequenceBatch
+from tests.helpers import branches, document_start, made_rollouts
+from tests.strategies import batches, rollouts, visible
+
+
+@given(batches())
+def test_trunk_attention_equals_the_rule(batch: SequenceBatch) -> None:
+    trunk = Trunk.of(batch)
+    mask = trunk.attention_mask()
+    rows, length = batch.sequences.shape
+    for row in range(rows):
+        for query in range(length):
+            seen = mask[row, query].nonzero()[:, 0].tolist()
+            if batch.sequence_mask[row, query]:
+                assert seen == list(range(document_start(batch, row, query), query + 1))
+            else:
+                assert seen == [query]
+
+
+def test_an_id_that_comes_back_is_another_document() -> None:
+    batch = SequenceBatch.of(
+        torch.tensor([[10, 11, 12, 13]]), documents=torch.tensor([[0, 1, 0, 0]])
+    )
+    assert Trunk.of(batch).attention_mask()[0, 3].long().tolist() == [0, 0, 1, 1]
+
+
+@given(batches())
+def test_plain_causal_attention_is_used_only_where_it_is_exact(batch: SequenceBatch) -> None:
+    trunk = Trunk.of(batch)
+    length = batch.sequences.shape[1]
+    causal = torch.ones(length, length, dtype=torch.bool).tril()
+    real = batch.sequence_mask
+    exact = torch.equal(trunk.attention_mask()[real], causal.expand(len(batch), -1, -1)[real])
+    assert trunk.is_causal == exact
+
+
+@given(batches())
+def test_trunk_shows_no_padding(batch: SequenceBatch) -> None:
+    trunk = Trunk.of(batch)
+    assert (trunk.tokens[~batch.sequence_mask] == 0).all()
+    assert torch.equal(trunk.tokens[batch.sequence_mask], batch.sequences[batch.sequence_mask])
+
+
+def test_layout_by_hand() -> None:
+    """Two documents; N = 2 branches of G = 2 tokens at two anchors, the second one invalid."""
+    batch = SequenceBatch.of(
+        torch.tensor([[10, 11, 12, 13, 14]]), documents=torch.tensor([[0, 0, 1, 1, 1]])
+    )
+    tree = PrefixTree.of(
+        made_rollouts(
+            batch,
+            torch.tensor([[4, 1]]),
+            torch.tensor([[[[20, 21], [22, 23]], [[24, 25], [26, 27]]]]),
+            anchor_mask=torch.tensor([[True, False]]),
+        )
+    )
+    assert tree.trunk_length == 5
+    assert tree.shape == (2, 2, 2)
+    assert tree.tokens.tolist() == [[10, 11, 12, 13, 14, 20, 21, 22, 23, 0, 0, 0, 0]]
+    assert tree.positions[0, :9].tolist() == [0, 1, 0, 1, 2, 2, 3, 2, 3]
+    assert tree.parents[0, 0].tolist() == [[3, 5], [3, 7]]
+    mask = tree.prefixes.trunk_mask(5).long().tolist()
+    assert mask == [[[0, 0, 1, 1, 0], [0, 0, 0, 0, 0]]]
+
+
+@given(rollouts())
+def test_layout_equals_walking(drawn: Rollouts) -> None:
+    tree = PrefixTree.of(drawn)
+    length = drawn.sequences.shape[1]
+    _, _, samples, horizon = drawn.completions.shape
+    mask = tree.prefixes.trunk_mask(length)
+    for row, place, sample, tokens in branches(drawn):
+        anchor = int(drawn.anchors[row, place])
+        prefix = visible(drawn.batch, row, anchor)
+        assert mask[row, place].nonzero()[:, 0].tolist() == list(prefix)
+        parent = anchor - 1
+        for step, token in enumerate(tokens):
+            node = length + (place * samples + sample) * horizon + step
+            assert tree.tokens[row, node] == token
+            assert tree.positions[row, node] == len(prefix) + step
+            assert tree.parents[row, place, sample, step] == parent
+            parent = node
+
+
+@given(rollouts())
+def test_nothing_shows_of_invalid_anchors_and_dead_tokens(drawn: Rollouts) -> None:
+    tree = PrefixTree.of(drawn)
+    shown = tree.tokens[:, tree.trunk_length :].reshape(drawn.completions.shape)
+    assert (shown[~drawn.token_mask()] == 0).all()
+    assert not tree.prefixes.trunk_mask(tree.trunk_length)[~drawn.anchor_mask].any()
+    assert (tree.parents >= 0).all()
+    assert (tree.parents < tree.tokens.shape[1]).all()
+    assert (tree.positions >= 0).all()
+
+
+@pytest.mark.parametrize("anchor", [-1, 0, 1, 6, 8, 9])
+def test_a_valid_anchor_follows_a_real_token(anchor: int) -> None:
+    mask = torch.tensor([[False] + [True] * 4 + [False] * 3])
+    batch = SequenceBatch.of(torch.zeros(1, 8, dtype=torch.long), mask)
+    anchors = torch.tensor([[3, anchor]])
+    with pytest.raises(ValueError, match=rf"anchor {anchor} of sequence 0 has no real token"):
+        Prefixes.of(batch, anchors, torch.tensor([[True, True]]))
+    # Where it is masked, anything may stand.
+    prefixes = Prefixes.of(batch, anchors, torch.tensor([[True, False]]))
+    assert prefixes.anchors.tolist() == [[3, 0]]
+
+
+def test_a_branch_may_follow_the_last_token() -> None:
+    batch = SequenceBatch.of(torch.zeros(1, 4, dtype=torch.long))
+    prefixes = Prefixes.of(batch, torch.tensor([[4]]), torch.tensor([[True]]))
+    assert prefixes.parents().tolist() == [[3]]
+    assert prefixes.positions().tolist() == [[4]]
+    assert prefixes.trunk_mask(4).all()
