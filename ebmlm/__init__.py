@@ -7,24 +7,26 @@ moves the parameters. An ``Objective`` puts them together.
 
 from __future__ import annotations
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from ebmlm.distribution import Categorical, Greedy, TokenDistribution
-from ebmlm.energies import (
-    Energy,
-    EnergyTerms,
-    FeatureMatchingEnergy,
-    FunctionEnergy,
-    KLEnergy,
-)
-from ebmlm.errors import UserError
-from ebmlm.estimators import RLOO, Estimate, Estimator, GroupNorm, Reinforce
-from ebmlm.features import FeatureMap, Features, HiddenStateFeatures
-from ebmlm.language_model import LanguageModel
-from ebmlm.objectives import CrossEntropy, Objective, PolicyObjective
-from ebmlm.rollouts import Rollouts, Scores, SequenceBatch
-from ebmlm.samplers import BlockParallelSampler, Sampler, StridedAnchors
-from ebmlm.transformers_model import TransformersLanguageModel
+if TYPE_CHECKING:
+    from ebmlm.distribution import Categorical, Greedy, TokenDistribution
+    from ebmlm.energies import (
+        Energy,
+        EnergyTerms,
+        FeatureMatchingEnergy,
+        FunctionEnergy,
+        KLEnergy,
+    )
+    from ebmlm.errors import UserError
+    from ebmlm.estimators import RLOO, Estimate, Estimator, GroupNorm, Reinforce
+    from ebmlm.features import FeatureMap, Features, HiddenStateFeatures
+    from ebmlm.language_model import LanguageModel
+    from ebmlm.objectives import CrossEntropy, Objective, PolicyObjective
+    from ebmlm.rollouts import Rollouts, Scores, SequenceBatch
+    from ebmlm.samplers import BlockParallelSampler, Sampler, StridedAnchors
+    from ebmlm.transformers_model import TransformersLanguageModel
 
 __all__ = [
     "RLOO",
@@ -58,6 +60,34 @@ __all__ = [
     "load",
 ]
 
+# Where each name lives; torch is imported when the first is asked for, so that the command line
+# answers at once and can set up torch's threads first.
+_HOMES = {
+    "ebmlm.distribution": ("Categorical", "Greedy", "TokenDistribution"),
+    "ebmlm.energies": (
+        "Energy",
+        "EnergyTerms",
+        "FeatureMatchingEnergy",
+        "FunctionEnergy",
+        "KLEnergy",
+    ),
+    "ebmlm.errors": ("UserError",),
+    "ebmlm.estimators": ("RLOO", "Estimate", "Estimator", "GroupNorm", "Reinforce"),
+    "ebmlm.features": ("FeatureMap", "Features", "HiddenStateFeatures"),
+    "ebmlm.language_model": ("LanguageModel",),
+    "ebmlm.objectives": ("CrossEntropy", "Objective", "PolicyObjective"),
+    "ebmlm.rollouts": ("Rollouts", "Scores", "SequenceBatch"),
+    "ebmlm.samplers": ("BlockParallelSampler", "Sampler", "StridedAnchors"),
+    "ebmlm.transformers_model": ("TransformersLanguageModel",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'ebmlm' has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)
+
 
 def load(name: str = "smollm2-135m") -> tuple[TransformersLanguageModel, Any]:
     """Return a language model and its tokeniser by name.
@@ -70,6 +100,7 @@ def load(name: str = "smollm2-135m") -> tuple[TransformersLanguageModel, Any]:
             :func:`ebmlm.models.load_pretrained`.
     """
     from ebmlm.models import load_pretrained
+    from ebmlm.transformers_model import TransformersLanguageModel
 
     model, tokeniser = load_pretrained(name)
     return TransformersLanguageModel(model), tokeniser

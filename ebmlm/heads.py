@@ -5,8 +5,11 @@ Scoring recomputes each chunk's logits in the backward pass instead of keeping t
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ebmlm.distribution import TokenDistribution
@@ -14,18 +17,18 @@ from ebmlm.typing import Row, RowFeature
 
 __all__ = ["draw_rows", "score_rows"]
 
+Head = Callable[[Tensor], Any]
+
 # Rows whose logits exist at once: 256 x 49,152 in float32 are 50 MB.
 _ROWS = 256
 
 
-def _logits(head: nn.Module, states: Tensor) -> Tensor:
+def _logits(head: Head, states: Tensor) -> Tensor:
     logits: Tensor = head(states)
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
-def score_rows(
-    head: nn.Module, states: RowFeature, tokens: Row, distribution: TokenDistribution
-) -> Row:
+def score_rows(head: Head, states: RowFeature, tokens: Row, distribution: TokenDistribution) -> Row:
     """Log-probability (row,) in nats of ``tokens``, each given the state that predicts it."""
 
     def score(chunk: Tensor, targets: Tensor) -> Tensor:
@@ -48,7 +51,7 @@ def score_rows(
 
 
 def draw_rows(
-    head: nn.Module, states: RowFeature, distribution: TokenDistribution, uniforms: Row
+    head: Head, states: RowFeature, distribution: TokenDistribution, uniforms: Row
 ) -> tuple[Row, Row]:
     """Draw one token per state; return the tokens and their log-probabilities in nats, (row,)."""
     tokens, log_probs = [], []

@@ -124,9 +124,9 @@ class SequenceBatch(_Tensors):
         return torch.where(first, index, 0).cummax(dim=1).values
 
     def positions(self) -> BatchPosition:
-        """Position (batch, position) of each token within its own document, from 0."""
+        """Position (batch, position) of each token within its own document, from 0; 0 at padding."""
         index = torch.arange(self.sequences.shape[1], device=self.sequences.device)
-        return index - self.document_starts()
+        return torch.where(self.sequence_mask, index - self.document_starts(), 0)
 
     def target_mask(self) -> BatchPosition:
         """True (batch, position) at real tokens that have a predecessor in their document.

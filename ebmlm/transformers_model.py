@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -17,6 +17,8 @@ from ebmlm.heads import draw_rows, score_rows
 from ebmlm.language_model import Decoder, LanguageModel, Scoring, TreeStates
 from ebmlm.layout import Prefixes, PrefixTree, Trunk
 from ebmlm.rollouts import Rollouts, SequenceBatch
+from ebmlm.rounding import Rounded, rounded
+from ebmlm.taps import Taps
 from ebmlm.typing import BatchAnchor, BatchAnchorSample, BatchPosition
 
 __all__ = ["TransformersLanguageModel"]
@@ -27,7 +29,8 @@ class TransformersLanguageModel(LanguageModel):
 
     The model is used in place: training it trains what was passed in. Its dropout is set to zero,
     since a rollout's log-probability must be that of the distribution it was drawn from. Numerical
-    precision is the caller's: use ``torch.autocast`` for bfloat16 compute over float32 weights.
+    precision is the caller's: inside ``torch.autocast`` passes round the weights once and compute
+    in its type (:mod:`ebmlm.rounding`), over whatever type the weights have.
 
     Args:
         model: a ``...ForCausalLM``, or a PEFT model around one.
@@ -74,38 +77,43 @@ class TransformersLanguageModel(LanguageModel):
         prefixes = Prefixes.of(batch, anchors, anchor_mask)
         self._check_length(int(prefixes.positions().max()) + horizon)
         with torch.no_grad():
+            modules = self._modules()
             attention = TrunkPass(trunk := Trunk.of(batch), keep=True)
-            states = self._run(trunk.tokens, trunk.positions, attention)
+            states = self._run(modules, trunk.tokens, trunk.positions, attention)
         assert attention.kept is not None
         steps = BranchSteps(attention.kept, prefixes, samples, horizon)
         parents = states.gather(1, _over(prefixes.parents(), states))
-        return _TreeDecoder(self, steps, parents, prefixes.positions(), samples)
+        return _TreeDecoder(self, modules, steps, parents, prefixes.positions(), samples)
 
     def score(self, rollouts: Rollouts, *, sequences: bool = False) -> Scoring:
         """See :meth:`LanguageModel.score`; one forward pass over trunk and branches."""
         tree = PrefixTree.of(rollouts)
         self._check_length(int(tree.positions.max()) + 1)
         with self._gradient():
-            states = self._run(tree.tokens, tree.positions, TreePass(tree))
+            modules = self._modules()
+            states = self._run(modules, tree.tokens, tree.positions, TreePass(tree))
             mask = rollouts.token_mask()
-            parents = tree.parents[mask]
-            row = _rows_of(mask)
+            row = mask.nonzero()[:, 0]
             scored = score_rows(
-                self._head, states[row, parents], rollouts.completions[mask], rollouts.distribution
+                modules(self._head),
+                states[row, tree.parents[mask]],
+                rollouts.completions[mask],
+                rollouts.distribution,
             )
             completions = scored.new_zeros(mask.shape).masked_scatter(mask, scored)
+            if not sequences:
+                return Scoring(completions)
             trunk = states[:, : tree.trunk_length]
-            return Scoring(
-                completions, self._score_trunk(trunk, rollouts.batch) if sequences else None
-            )
+            return Scoring(completions, self._score_trunk(modules, trunk, rollouts.batch))
 
     def score_sequences(self, batch: SequenceBatch) -> BatchPosition:
         """See :meth:`LanguageModel.score_sequences`."""
         trunk = Trunk.of(batch)
         self._check_length(int(trunk.positions.max()) + 1)
         with self._gradient():
-            states = self._run(trunk.tokens, trunk.positions, TrunkPass(trunk))
-            return self._score_trunk(states, batch)
+            modules = self._modules()
+            states = self._run(modules, trunk.tokens, trunk.positions, TrunkPass(trunk))
+            return self._score_trunk(modules, states, batch)
 
     def hidden_states(self, rollouts: Rollouts, layers: Sequence[int]) -> TreeStates:
         """See :meth:`LanguageModel.hidden_states`; layers after the deepest one are not run.
@@ -118,9 +126,9 @@ class TransformersLanguageModel(LanguageModel):
                 raise ValueError(f"layer {layer}: this model has layers 0 to {self.layer_count}")
         tree = PrefixTree.of(rollouts)
         self._check_length(int(tree.positions.max()) + 1)
-        with self._gradient(), _Taps(self._body, self.layer_count, layers) as taps:
+        with self._gradient(), Taps(self._body, self.layer_count, layers) as taps:
             with taps.stopping():
-                taps.last = self._run(tree.tokens, tree.positions, TreePass(tree))
+                taps.last = self._run(self._modules(), tree.tokens, tree.positions, TreePass(tree))
             states = [taps[layer] for layer in layers]
         anchor, sample, token = tree.shape
         length = tree.trunk_length
@@ -138,34 +146,50 @@ class TransformersLanguageModel(LanguageModel):
             ),
         )
 
-    def frozen(self, dtype: torch.dtype | None = None) -> TransformersLanguageModel:
-        """See :meth:`LanguageModel.frozen`; a copy can be kept in another ``dtype``."""
+    def frozen(self) -> TransformersLanguageModel:
+        """See :meth:`LanguageModel.frozen`.
+
+        Inside ``torch.autocast`` a copy is kept in that region's type: half the memory, and what
+        the passes would round the weights to anyway.
+        """
         view = copy.copy(self)
         view._trainable = False
         if hasattr(self.model, "disable_adapter"):
             view._context = self.model.disable_adapter
             return view
         view.model = copy.deepcopy(self.model).requires_grad_(False).eval()
-        if dtype is not None:
-            view.model.to(dtype)
+        if torch.is_autocast_enabled(self.device.type):
+            view.model.to(torch.get_autocast_dtype(self.device.type))
         view._body, view._head = view.model.base_model, view.model.get_output_embeddings()
         return view
 
     def _gradient(self) -> AbstractContextManager[Any]:
-        return nullcontext() if self._trainable else _without_gradient()
+        return nullcontext() if self._trainable else torch.no_grad()
 
-    def _run(self, tokens: Tensor, positions: Tensor, attention: TreeAttention) -> Tensor:
+    def _modules(self) -> Rounded:
+        """Body and head as the passes of one purpose call them."""
+        checkpointed = any(
+            getattr(module, "gradient_checkpointing", False) for module in self._body.modules()
+        )
+        if checkpointed and torch.is_grad_enabled():
+            # Autocast keeps weights that it rounded for the whole of its region; those rounded
+            # without gradient would silently cut the gradient of this pass.
+            torch.clear_autocast_cache()
+        return rounded((self._body, self._head), self.device.type, checkpointed)
+
+    def _run(
+        self, modules: Rounded, tokens: Tensor, positions: Tensor, attention: TreeAttention
+    ) -> Tensor:
         """Return the states (batch, node, feature) that the head reads."""
         with self._context(), attending(attention):
-            output = self._body(input_ids=tokens, position_ids=positions, use_cache=False)
+            output = modules(self._body)(input_ids=tokens, position_ids=positions, use_cache=False)
         states: Tensor = output.last_hidden_state
         return states
 
-    def _score_trunk(self, states: Tensor, batch: SequenceBatch) -> Tensor:
+    def _score_trunk(self, modules: Rounded, states: Tensor, batch: SequenceBatch) -> Tensor:
         mask = batch.target_mask()
-        scored = score_rows(
-            self._head, states[:, :-1][mask[:, 1:]], batch.sequences[mask], Categorical()
-        )
+        predicting = states[:, :-1][mask[:, 1:]]
+        scored = score_rows(modules(self._head), predicting, batch.sequences[mask], Categorical())
         return scored.new_zeros(mask.shape).masked_scatter(mask, scored)
 
     def _check_length(self, length: int) -> None:
@@ -180,12 +204,13 @@ class _TreeDecoder(Decoder):
     def __init__(
         self,
         model: TransformersLanguageModel,
+        modules: Rounded,
         steps: BranchSteps,
         parents: Tensor,
         positions: BatchAnchor,
         samples: int,
     ) -> None:
-        self._model, self._steps = model, steps
+        self._model, self._modules, self._steps = model, modules, steps
         self._shape = (*positions.shape, samples)
         self._states = repeat(
             parents, "batch anchor feature -> (batch anchor sample) feature", sample=samples
@@ -193,7 +218,6 @@ class _TreeDecoder(Decoder):
         self._positions = repeat(positions, "batch anchor -> batch (anchor sample)", sample=samples)
 
     def __exit__(self, *exception: object) -> None:
-        # Weights rounded without gradient serve all steps, and none of the passes that follow.
         torch.clear_autocast_cache()
 
     def draw(
@@ -201,97 +225,20 @@ class _TreeDecoder(Decoder):
     ) -> tuple[BatchAnchorSample, BatchAnchorSample]:
         with torch.no_grad(), self._model._context():
             tokens, log_probs = draw_rows(
-                self._model._head, self._states, distribution, uniforms.flatten()
+                self._modules(self._model._head), self._states, distribution, uniforms.flatten()
             )
         return tokens.view(self._shape), log_probs.view(self._shape)
 
     def advance(self, tokens: BatchAnchorSample) -> None:
         flat = rearrange(tokens, "batch anchor sample -> batch (anchor sample)")
         with torch.no_grad():
-            states = self._model._run(flat, self._positions, self._steps)
+            states = self._model._run(self._modules, flat, self._positions, self._steps)
         self._states = states.flatten(0, 1)
         self._positions = self._positions + 1
 
 
-class _Taps:
-    """Forward hooks that keep the hidden states after some layers and stop at the deepest."""
-
-    class _Reached(Exception):
-        pass
-
-    def __init__(self, body: nn.Module, count: int, layers: Sequence[int]) -> None:
-        self._stack = next(
-            module
-            for module in body.modules()
-            if isinstance(module, nn.ModuleList) and len(module) == count
-        )
-        self._count, self._wanted = count, set(layers)
-        self._states: dict[int, Tensor] = {}
-        self.last: Tensor | None = None
-
-    def __enter__(self) -> _Taps:
-        self._hooks = [
-            self._stack[layer - 1].register_forward_hook(self._after(layer))
-            for layer in self._wanted
-            if 0 < layer < self._count
-        ]
-        if 0 in self._wanted:
-            self._hooks.append(self._stack[0].register_forward_pre_hook(self._first))
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        for hook in self._hooks:
-            hook.remove()
-
-    def __getitem__(self, layer: int) -> Tensor:
-        if layer == self._count:
-            assert self.last is not None
-            return self.last
-        return self._states[layer]
-
-    @contextmanager
-    def stopping(self) -> Iterator[None]:
-        try:
-            yield
-        except _Taps._Reached:
-            pass
-
-    def _keep(self, layer: int, state: Tensor) -> None:
-        self._states[layer] = state
-        if layer == max(self._wanted):
-            raise _Taps._Reached
-
-    def _after(self, layer: int) -> Callable[..., None]:
-        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-            self._keep(layer, output[0] if isinstance(output, tuple) else output)
-
-        return hook
-
-    def _first(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        self._keep(0, inputs[0])
-
-
-@contextmanager
-def _without_gradient() -> Iterator[None]:
-    """No gradient inside; weights that autocast rounded inside are not reused outside.
-
-    Autocast keeps the rounded copy of a weight for the whole of its region. A copy made without
-    gradient would silently cut the gradient of the passes that follow.
-    """
-    with torch.no_grad():
-        try:
-            yield
-        finally:
-            torch.clear_autocast_cache()
-
-
 def _over(index: Tensor, states: Tensor) -> Tensor:
     return index.unsqueeze(-1).expand(-1, -1, states.shape[-1])
-
-
-def _rows_of(mask: Tensor) -> Tensor:
-    """Batch row of every true entry of ``mask`` (batch, ...)."""
-    return mask.nonzero()[:, 0]
 
 
 def _base(model: Any) -> Any:

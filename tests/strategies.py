@@ -15,7 +15,10 @@ __all__ = ["batches", "rollouts"]
 def batches(
     draw: st.DrawFn, vocabulary: int = 5, max_rows: int = 3, max_length: int = 10
 ) -> SequenceBatch:
-    """Text with padding on either or both sides; ids of documents in any order, and coming back."""
+    """Text with padding on either or both sides; ids of documents in any order, and coming back.
+
+    A row may also be nothing but padding, as where a last batch is filled up.
+    """
     rows = draw(st.integers(1, max_rows))
     length = draw(st.integers(2, max_length))
     generator = seeded(draw(st.integers(0, 2**32)))
@@ -24,9 +27,10 @@ def batches(
     mask = torch.zeros_like(sequences, dtype=torch.bool)
     for row in range(rows):
         first = draw(st.integers(0, length - 1))
-        mask[row, first : draw(st.integers(first + 1, length))] = True
+        last = draw(st.integers(first + 1, length))
+        mask[row, first:last] = draw(st.sampled_from([True, True, True, False]))
         for place in draw(st.lists(st.integers(1, length - 1), max_size=4)):
-            documents[row, place:] = draw(st.integers(0, 1))
+            documents[row, place:] = draw(st.integers(-1, 1))
     return SequenceBatch.of(sequences, mask, documents)
 
 

@@ -10,12 +10,11 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from ebmlm.attention import TreePass
 from ebmlm.distribution import Categorical
 from ebmlm.energies import EnergyTerms
 from ebmlm.estimators import RLOO, mean_token_log_prob
 from ebmlm.layout import PrefixTree
-from tests.helpers import draw, one_branch_at_a_time, packed_batch, pair, seeded
+from tests.helpers import LAYERS, draw, one_branch_at_a_time, packed_batch, pair, seeded
 
 
 def test_a_token_is_scored_by_its_parent_and_not_by_its_neighbour_in_memory() -> None:
@@ -25,8 +24,9 @@ def test_a_token_is_scored_by_its_parent_and_not_by_its_neighbour_in_memory() ->
     tree = PrefixTree.of(rollouts)
     mask = rollouts.token_mask()
     with torch.no_grad():
-        states = model._run(tree.tokens, tree.positions, TreePass(tree))
-        log_probs = model.model.lm_head(states).log_softmax(-1)
+        states = model.hidden_states(rollouts, [LAYERS])
+        memory = torch.cat([states.trunk[0], states.branches[0].flatten(1, 3)], dim=1)
+        log_probs = model.model.lm_head(memory).log_softmax(-1)
         neighbours = log_probs[:, tree.trunk_length - 1 : -1]
         wrong = neighbours.gather(-1, tree.tokens[:, tree.trunk_length :, None])
         ours = model.score(rollouts).completions
@@ -36,8 +36,8 @@ def test_a_token_is_scored_by_its_parent_and_not_by_its_neighbour_in_memory() ->
     # Later tokens do follow their parent in memory; first ones do not.
     torch.testing.assert_close(wrong[..., 1:], expected[..., 1:], atol=1e-5, rtol=0)
     assert ((wrong - expected)[..., 0].abs()[rollouts.anchor_mask] > 0.1).float().mean() > 0.5
-    memory = torch.arange(tree.trunk_length - 1, tree.tokens.shape[1] - 1).view(mask.shape[1:])
-    assert not torch.equal(tree.parents[0], memory)
+    before = torch.arange(tree.trunk_length - 1, tree.tokens.shape[1] - 1).view(mask.shape[1:])
+    assert not torch.equal(tree.parents[0], before)
 
 
 def test_advantages_are_spread_in_the_order_anchor_sample_token() -> None:

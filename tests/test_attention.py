@@ -160,6 +160,14 @@ class TrunkPassThatFails(attention.TreeAttention):
         raise RuntimeError("stop")
 
 
+@pytest.mark.parametrize("option", ["softcap", "s_aux", "position_bias"])
+def test_attention_with_more_than_scores_is_refused(option: str) -> None:
+    part = torch.zeros(1, 1, 2, 4)
+    options = {option: 5.0}
+    with pytest.raises(NotImplementedError, match=f"attention with {option}"):
+        attention._attention_function(LAYER, part, part, part, TrunkPassThatFails(), **options)
+
+
 def test_the_choice_of_attention_is_not_saved(tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM
 

@@ -114,6 +114,12 @@ def test_a_valid_anchor_follows_a_real_token(anchor: int) -> None:
     assert prefixes.anchors.tolist() == [[3, 0]]
 
 
+def test_a_valid_anchor_does_not_lie_past_the_end() -> None:
+    batch = SequenceBatch.of(torch.zeros(1, 4, dtype=torch.long))
+    with pytest.raises(ValueError, match=r"anchor 5 of sequence 0 .* is in 1\.\.4"):
+        Prefixes.of(batch, torch.tensor([[5]]), torch.tensor([[True]]))
+
+
 def test_a_branch_may_follow_the_last_token() -> None:
     batch = SequenceBatch.of(torch.zeros(1, 4, dtype=torch.long))
     prefixes = Prefixes.of(batch, torch.tensor([[4]]), torch.tensor([[True]]))

@@ -83,6 +83,12 @@ def test_positions_do_not_mistake_padding_for_a_document() -> None:
     assert batch.positions()[0, 2:].tolist() == [0, 1]
 
 
+@given(batches())
+def test_padding_takes_no_positions(batch: SequenceBatch) -> None:
+    """So that any amount of it fits a model's longest position."""
+    assert (batch.positions()[~batch.sequence_mask] == 0).all()
+
+
 def test_continuations_by_hand() -> None:
     batch = SequenceBatch.of(
         torch.tensor([[10, 11, 12, 13, 14, 15, 16, 17]]),

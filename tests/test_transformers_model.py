@@ -25,6 +25,7 @@ from tests.helpers import (
     one_branch_at_a_time,
     one_document_at_a_time,
     packed_batch,
+    padded,
     pair,
     prefix_of,
     raw_model,
@@ -213,6 +214,19 @@ def test_packed_documents_may_be_longer_than_the_model_together() -> None:
     torch.testing.assert_close(scored, one_document_at_a_time(raw, batch), atol=1e-5, rtol=0)
 
 
+def test_padding_may_be_longer_than_the_model() -> None:
+    """64 positions, and 100 tokens of padding on either side of the text."""
+    model, _ = pair("gpt2")
+    batch = packed_batch()
+    rollouts = draw(model, batch)
+    wide = draw(model, padded(batch, 100, 100))
+    with torch.no_grad():
+        narrow_scores = model.score(rollouts).completions[rollouts.anchor_mask]
+        wide_scores = model.score(wide).completions[wide.anchor_mask]
+        assert model.hidden_states(wide, [1]).trunk[0].shape[1] == 225
+    torch.testing.assert_close(wide_scores, narrow_scores, atol=1e-10, rtol=0)
+
+
 def test_end_tokens_come_from_the_model_unless_given() -> None:
     assert TransformersLanguageModel(raw_model(eos_token_id=9)).end_tokens == (9,)
     assert TransformersLanguageModel(raw_model()).end_tokens == ()
@@ -240,5 +254,7 @@ def test_dropout_is_off_even_in_training() -> None:
     for name in ("llama", "opt"):
         other, raw = pair(name, attention_dropout=0.5)
         other.model.train()
+        plain = other.model(packed_batch().sequences).logits
+        torch.testing.assert_close(plain, raw(packed_batch().sequences).logits)
         scored = other.score(rollouts).completions.detach()
         torch.testing.assert_close(scored, one_branch_at_a_time(raw, rollouts), atol=1e-5, rtol=0)

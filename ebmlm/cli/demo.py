@@ -23,8 +23,6 @@ _DESCRIPTION = (
 
 def demo(arguments: Sequence[str]) -> int:
     """Run the packaged configuration; returns the exit status."""
-    from rich.console import Console
-
     parser = ConfigParser(prog="ebmlm demo", description=_DESCRIPTION)
     parser.add_argument(
         "--output", type=str, default=None, help="run folder (default: runs/demo-DATE-TIME)"
@@ -46,4 +44,4 @@ def demo(arguments: Sequence[str]) -> int:
         steps = min(given.max_steps, pipeline.training.steps)
         training = dataclasses.replace(pipeline.training, steps=steps)
         pipeline = dataclasses.replace(pipeline, training=training)
-    return report(Console(), pipeline)
+    return report(pipeline)

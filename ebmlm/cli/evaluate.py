@@ -81,9 +81,9 @@ def _measure(
     base, tokeniser = loaded(pipeline.model)
     trained = None if checkpoint is None else loaded(checkpoint)[0]
     rows = pipeline.data.prepare(tokeniser).validation
-    evaluation = pipeline.evaluation.build(base.frozen())
     enabled = pipeline.training.precision.uses_bfloat16()
     with torch.autocast(base.device.type, torch.bfloat16, enabled=enabled):
+        evaluation = pipeline.evaluation.build(base.frozen())
         before = evaluation(base, rows, device=base.device)
         after = None if trained is None else evaluation(trained, rows, device=base.device)
     return before, after

@@ -22,8 +22,12 @@ def training_parser(prog: str, description: str) -> ConfigParser:
     return parser
 
 
-def report(console: Any, pipeline: Pipeline) -> int:
-    """Run a pipeline and print what it found."""
+def report(pipeline: Pipeline) -> int:
+    """Run a pipeline and print what it found, on the main process only."""
+    from accelerate import PartialState
+    from rich.console import Console
+
+    console: Any = Console(quiet=not PartialState().is_main_process)
     outcome = pipeline.run(console)
     summary = outcome.summary
     title = (
@@ -38,11 +42,9 @@ def report(console: Any, pipeline: Pipeline) -> int:
 
 def train(arguments: Sequence[str]) -> int:
     """Run a configuration; returns the exit status."""
-    from rich.console import Console
-
     parser = training_parser(
         "ebmlm train", "Fine-tune a model: ebmlm train CONFIG.yaml [--key value ...]"
     )
     namespace = pipeline_from(parser, arguments)
     options = {name: value for name, value in vars(namespace).items() if name != "config"}
-    return report(Console(), Pipeline(**options))
+    return report(Pipeline(**options))

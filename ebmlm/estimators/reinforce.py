@@ -32,6 +32,4 @@ class Reinforce(Estimator):
         self, log_probs: BatchAnchorSampleToken, terms: EnergyTerms, rollouts: Rollouts
     ) -> Estimate:
         """See :meth:`Estimator.__call__`."""
-        return policy_gradient(
-            log_probs, terms.per_sample() - self.baseline, rollouts, self.credit
-        )
+        return policy_gradient(log_probs, terms.per_sample() - self.baseline, rollouts, self.credit)

@@ -70,9 +70,7 @@ def ebft(
         UserError: for an option out of range, or parts that do not fit together.
     """
     frozen = model.frozen() if network is None or kl else None
-    features = HiddenStateFeatures(
-        network or _present(frozen), layers, pooling, normalisation
-    )
+    features = HiddenStateFeatures(network or _present(frozen), layers, pooling, normalisation)
     whitening = FeatureSpaceWhitening() if whitening is None else whitening
     energy: Energy = FeatureMatchingEnergy(
         features, alignment, diversity, whitening, similarity=cosine
@@ -107,7 +105,8 @@ def ebft_unbiased(
     """
     features = HiddenStateFeatures(model.frozen(), layers)
     energy = FeatureMatchingEnergy(
-        features, whitening=NoWhitening() if whitening is None else whitening,
+        features,
+        whitening=NoWhitening() if whitening is None else whitening,
         similarity=inner_product,
     )
     sampler = BlockParallelSampler(

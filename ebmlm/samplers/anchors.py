@@ -18,9 +18,7 @@ class AnchorPlacement(ABC):
     """Answers one question: at which tokens of a sequence do rollouts start?"""
 
     @abstractmethod
-    def __call__(
-        self, batch: SequenceBatch, horizon: int
-    ) -> tuple[BatchAnchor, BatchAnchor]:
+    def __call__(self, batch: SequenceBatch, horizon: int) -> tuple[BatchAnchor, BatchAnchor]:
         """Return anchors (batch, anchor), each the index of the first generated token, and a mask.
 
         Args:
@@ -56,9 +54,7 @@ class StridedAnchors(AnchorPlacement):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be at least 1 token")
 
-    def __call__(
-        self, batch: SequenceBatch, horizon: int
-    ) -> tuple[BatchAnchor, BatchAnchor]:
+    def __call__(self, batch: SequenceBatch, horizon: int) -> tuple[BatchAnchor, BatchAnchor]:
         """See :meth:`AnchorPlacement.__call__`."""
         length = batch.sequences.shape[1]
         if self.context + horizon > length:
@@ -90,9 +86,7 @@ class GivenAnchors(AnchorPlacement):
         UserError: when called on a batch that has none.
     """
 
-    def __call__(
-        self, batch: SequenceBatch, horizon: int
-    ) -> tuple[BatchAnchor, BatchAnchor]:
+    def __call__(self, batch: SequenceBatch, horizon: int) -> tuple[BatchAnchor, BatchAnchor]:
         """See :meth:`AnchorPlacement.__call__`."""
         if batch.anchors is None or batch.anchor_mask is None:
             raise UserError(

@@ -76,9 +76,7 @@ class BlockParallelSampler(Sampler):
             pad(torch.stack(column, dim=-1), (0, self.horizon - len(drawn)))
             for column in zip(*drawn, strict=True)
         )
-        references, reference_mask = gather_continuations(
-            batch, anchors, anchor_mask, self.horizon
-        )
+        references, reference_mask = gather_continuations(batch, anchors, anchor_mask, self.horizon)
         return Rollouts(
             batch=batch,
             anchors=anchors,

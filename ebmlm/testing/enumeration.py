@@ -94,9 +94,7 @@ def expected_gradient(
     total = torch.zeros_like(parameter)
     for group in itertools.product(range(len(listed)), repeat=samples):
         chosen = torch.tensor(group)
-        rollouts = group_rollouts(
-            batch, anchor, listed[chosen], distribution, model.end_tokens
-        )
+        rollouts = group_rollouts(batch, anchor, listed[chosen], distribution, model.end_tokens)
         log_probs = model.score(rollouts).completions
         scores = Scores(log_probs.detach())
         if reference is not None:

@@ -131,7 +131,6 @@ class TrainingOptions:
             "max_grad_norm": self.max_gradient_norm,
             "use_cpu": not torch.accelerator.is_available(),
             "bf16": self.precision.uses_bfloat16(),
-            "gradient_checkpointing": self.gradient_checkpointing,
             "logging_steps": self.log_every,
             "eval_strategy": "steps" if self.evaluate_every else "no",
             "eval_steps": self.evaluate_every or None,
@@ -144,12 +143,17 @@ class TrainingOptions:
             "logging_nan_inf_filter": False,
             "disable_tqdm": True,
         }
+        known = {spec.name for spec in dataclasses.fields(TrainingArguments)}
+        # Renamed in transformers 5.
+        renamed = "activation_checkpointing" in known
+        ours["activation_checkpointing" if renamed else "gradient_checkpointing"] = (
+            self.gradient_checkpointing
+        )
         defaults: dict[str, Any] = {
             "lr_scheduler_type": "constant_with_warmup",
             "dataloader_pin_memory": False,
             "ddp_find_unused_parameters": False,
         }
-        known = {spec.name for spec in dataclasses.fields(TrainingArguments)}
         for name in self.extra:
             if name in ours:
                 raise UserError(f"training.extra.{name}: set it by the option of its own instead")

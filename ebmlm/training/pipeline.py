@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,7 +123,9 @@ class Pipeline:
 
         policy, tokeniser = self._load()
         text = self.data.prepare(tokeniser)
-        objective = self.objective(policy)
+        with self._autocast(policy):
+            objective = self.objective(policy)
+            evaluation = self.evaluation.build(policy.frozen())
         empty = check_objective(objective, text.train)
         check_objective(objective, text.validation)
         check_space(folder.path, self._checkpoint_bytes(policy))
@@ -140,7 +141,7 @@ class Pipeline:
             arguments,
             text.train,
             eval_dataset=text.validation,
-            evaluation=self.evaluation.build(policy.frozen()),
+            evaluation=evaluation,
             tokeniser=tokeniser,
             callbacks=[FiniteGradients(), MetricsFile(folder.metrics), progress],
         )
@@ -170,6 +171,10 @@ class Pipeline:
             folder.write_summary(summary)
             folder.draw(before, after, trainer.state.global_step, console)
         return Outcome(before, after, written_before, written_after, summary)
+
+    def _autocast(self, policy: TransformersLanguageModel) -> torch.autocast:
+        enabled = self.training.precision.uses_bfloat16()
+        return torch.autocast(policy.device.type, torch.bfloat16, enabled=enabled)
 
     def _load(self) -> tuple[TransformersLanguageModel, PreTrainedTokenizerBase]:
         from ebmlm.models import load_pretrained
@@ -206,7 +211,8 @@ class Pipeline:
     def _write(
         self, trainer: EBMTrainer, tokeniser: PreTrainedTokenizerBase, text: PreparedText
     ) -> list[Continuation]:
-        rows = [text.validation[index] for index in range(min(2, len(text.validation)))]
+        # Two that are far apart: neighbours may come from one document.
+        rows = [text.validation[index] for index in {0, len(text.validation) // 2}]
         distribution = self.evaluation.distribution or Categorical()
         with trainer.compute_loss_context_manager():
             return continuations(
@@ -222,8 +228,9 @@ class Pipeline:
 def _evaluated(trainer: EBMTrainer, console: Any, title: str) -> EvaluationReport:
     from rich.progress import Progress
 
-    disabled = not trainer.is_world_process_zero()
-    console.print(f"{title} ...", highlight=False) if not console.is_terminal else None
+    disabled = not (trainer.is_world_process_zero() and console.is_terminal)
+    if trainer.is_world_process_zero() and not console.is_terminal:
+        console.print(f"{title} ...", highlight=False)
     with Progress(console=console, transient=True, disable=disabled) as progress:
         task = progress.add_task(title, total=None)
 

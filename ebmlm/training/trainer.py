@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from transformers import Trainer, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from ebmlm.data.collate import collate
 from ebmlm.data.row import TextRow
+from ebmlm.errors import UserError
 from ebmlm.evaluation.held_out import HeldOutEvaluation
 from ebmlm.evaluation.report import EvaluationReport, Measurement
 from ebmlm.objectives.base import ItemCounts, Objective
@@ -79,6 +80,8 @@ class EBMTrainer(Trainer):
             processing_class=tokeniser,
             callbacks=callbacks,
         )
+        # Ours (ProgressLine) or the user's own show progress; this one prints raw dictionaries.
+        self.remove_callback(PrinterCallback)
         self.language_model = language_model
         self.objective = objective
         self.evaluation = evaluation
@@ -127,9 +130,10 @@ class EBMTrainer(Trainer):
             return estimate.loss
 
         loss = forward_through(model, self.language_model.model, run)
-        if not math.isfinite(float(loss)):
+        value = float(loss.detach())
+        if not math.isfinite(value):
             raise TrainingDiverged(
-                f"the loss is {float(loss)} at step {self.state.global_step + 1}:"
+                f"the loss is {value} at step {self.state.global_step + 1}:"
                 f" training stops; {self._last_checkpoint()}"
             )
         # Gradients are averaged over processes; ours are parts of a sum.
@@ -172,10 +176,16 @@ class EBMTrainer(Trainer):
 
         Raises:
             ValueError: if the trainer has no evaluation or no held-out rows.
+            UserError: for fewer held-out rows than processes.
         """
         rows = self.eval_dataset if eval_dataset is None else eval_dataset
         if self.evaluation is None or rows is None:
             raise ValueError("nothing to evaluate: give the trainer an evaluation and eval_dataset")
+        if len(rows) < self.accelerator.num_processes:
+            raise UserError(
+                f"{len(rows)} held-out sequences for {self.accelerator.num_processes} processes:"
+                " hold out at least one for each"
+            )
         mine = range(self.accelerator.process_index, len(rows), self.accelerator.num_processes)
         with self.compute_loss_context_manager():
             report = self.evaluation(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ebmlm.errors import UserError
 from ebmlm.features import (
@@ -188,58 +188,6 @@ def test_layers_together_or_apart(normalisation: Normalisation, apart: bool) -> 
     torch.testing.assert_close(features.rollouts, torch.cat(expected, -1))
 
 
-def _calls(network: TransformersLanguageModel) -> list[int]:
-    """How often each layer was run; grows as the network is used."""
-    counts = [0] * LAYERS
-    layers = next(part for part in network.model.modules() if isinstance(part, nn.ModuleList))
-    for number, layer in enumerate(layers):
-
-        def count(*_: object, number: int = number) -> None:
-            counts[number] += 1
-
-        layer.register_forward_pre_hook(count)
-    return counts
-
-
-@pytest.mark.parametrize(("layers", "expected"), [([0], [0, 0]), ([1], [1, 0]), ([1, 0], [1, 0])])
-def test_layers_above_the_deepest_are_not_run(layers: list[int], expected: list[int]) -> None:
-    model, _ = pair()
-    rollouts = draw(model, packed_batch())
-    network = model.frozen()
-    calls = _calls(network)
-    HiddenStateFeatures(network, LayerIndices(layers))(rollouts)
-    # A pre-hook that came first sees a layer that then stops: layer 0 is met but not run.
-    assert calls[1] == expected[1]
-    assert calls[0] == 1
-    ran = 0
-
-    def count(*_: object) -> None:
-        nonlocal ran
-        ran += 1
-
-    network.model.model.layers[0].self_attn.register_forward_hook(count)
-    HiddenStateFeatures(network, LayerIndices(layers))(rollouts)
-    assert ran == expected[0]
-    # The network is whole again afterwards.
-    with torch.no_grad():
-        torch.testing.assert_close(
-            network.score(rollouts).completions, model.score(rollouts).completions
-        )
-
-
-def test_an_interrupted_pass_leaves_no_hook_behind() -> None:
-    model, _ = pair()
-    rollouts = draw(model, packed_batch())
-    layers = next(part for part in model.model.modules() if isinstance(part, nn.ModuleList))
-    with torch.no_grad():
-        model.hidden_states(rollouts, [0, 1])
-        handle = layers[1].register_forward_pre_hook(lambda *_: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            model.hidden_states(rollouts, [0, 1, 2])
-        handle.remove()
-    assert not any(layer._forward_hooks or layer._forward_pre_hooks for layer in layers)
-
-
 def test_layers_that_the_network_does_not_have() -> None:
     model, _ = pair()
     with pytest.raises(UserError, match="layer 3: this network has layers 0 to 2"):
@@ -288,24 +236,31 @@ def test_another_network_with_the_same_vocabulary() -> None:
     assert (ours.rollouts - theirs.rollouts).abs().max() > 0.1
 
 
-@pytest.mark.parametrize(
-    ("dtype", "expected"),
-    [
-        (torch.float64, torch.float64),
-        (torch.float32, torch.float32),
-        (torch.bfloat16, torch.float32),
-    ],
-)
-def test_precision_and_gradient(dtype: torch.dtype, expected: torch.dtype) -> None:
-    model, _ = pair(dtype=torch.float64)
-    network = model.frozen(dtype)
-    assert next(network.model.parameters()).dtype == dtype
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_precision_is_the_networks_and_there_is_no_gradient(dtype: torch.dtype) -> None:
+    model, _ = pair(dtype=dtype)
     rollouts = draw(model, packed_batch())
-    features = HiddenStateFeatures(network)(rollouts)
-    assert features.rollouts.dtype == expected
-    # Also where the network is the policy itself.
-    assert not features.rollouts.requires_grad
-    assert not HiddenStateFeatures(model)(rollouts).rollouts.requires_grad
+    for network in (model.frozen(), model):
+        features = HiddenStateFeatures(network)(rollouts)
+        assert features.rollouts.dtype == dtype
+        assert not features.rollouts.requires_grad
+
+
+def test_features_under_autocast_are_float32() -> None:
+    """A copy made in the region is kept in its type; pooling and lengths are not rounded."""
+    model, _ = pair(dtype=torch.float32)
+    rollouts = draw(model, packed_batch())
+    exact = HiddenStateFeatures(model.frozen())(rollouts)
+    with torch.autocast("cpu", torch.bfloat16):
+        network = model.frozen()
+        rough = HiddenStateFeatures(network)(rollouts)
+    assert next(network.model.parameters()).dtype == torch.bfloat16
+    assert next(model.model.parameters()).dtype == torch.float32
+    assert rough.rollouts.dtype == torch.float32
+    lengths = rough.rollouts.norm(dim=-1)[rollouts.anchor_mask]
+    torch.testing.assert_close(lengths, torch.ones_like(lengths))
+    likeness = torch.cosine_similarity(rough.rollouts, exact.rollouts, dim=-1)
+    assert likeness[rollouts.anchor_mask].min() > 0.9
 
 
 def test_the_table_is_read_by_the_same_map() -> None:

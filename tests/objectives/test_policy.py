@@ -144,6 +144,20 @@ def test_what_stands_at_padding_changes_nothing(name: str) -> None:
     _assert_same(_pieces(objective, model, [changed]), _pieces(objective, model, [batch]))
 
 
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_row_of_nothing_but_padding_changes_nothing(name: str) -> None:
+    """As where data-parallel processes are given batches of the same size."""
+    model, _ = pair(end_tokens=ENDS)
+    objective = RECIPES[name](model)
+    batch = packed_batch()
+    filled = batch.map(lambda tensor: torch.cat([tensor, tensor[:1]]))
+    filled = dataclasses.replace(filled, sequence_mask=filled.sequence_mask.clone())
+    filled.sequence_mask[-1] = False
+    whole = _pieces(objective, model, [batch])
+    _assert_same(_pieces(objective, model, [filled]), whole)
+    _assert_same(_pieces(objective, model, [filled.rows(4, 5), batch]), whole)
+
+
 def test_the_loss_is_the_mean_over_anchors_and_tokens() -> None:
     """Of the pieces, written out: surrogate from one-branch scores, plus gamma times the text's."""
     model, raw = pair(end_tokens=ENDS)

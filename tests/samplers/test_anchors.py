@@ -27,6 +27,14 @@ def test_strided_anchors_by_hand() -> None:
     assert (anchors + 3 <= 12).all()
 
 
+def test_a_document_may_have_any_id() -> None:
+    batch = SequenceBatch.of(
+        torch.zeros(1, 8, dtype=torch.long), documents=torch.tensor([[-1] * 4 + [-7] * 4])
+    )
+    anchors, valid = StridedAnchors(1, 1)(batch, 2)
+    assert anchors[valid].tolist() == [1, 2, 5, 6]
+
+
 def test_context_may_be_asked_for_within_the_document() -> None:
     batch = SequenceBatch.of(
         torch.zeros(1, 12, dtype=torch.long), documents=torch.tensor([[0] * 4 + [1] * 8])
@@ -45,7 +53,8 @@ def test_valid_anchors_equal_walking(batch: SequenceBatch, data: st.DataObject) 
     anchors, valid = StridedAnchors(stride, context, document_context)(batch, horizon)
     assert anchors.shape == valid.shape
     for row in range(rows):
-        first = int(batch.sequence_mask[row].nonzero()[0])
+        real = batch.sequence_mask[row].nonzero().flatten().tolist()
+        first = real[0] if real else 0
         expected = []
         for anchor in range(first + context, length - horizon + 1, stride):
             last = anchor + horizon - 1

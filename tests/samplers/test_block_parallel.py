@@ -6,6 +6,8 @@ import itertools
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from ebmlm.distribution import Greedy
@@ -26,6 +28,7 @@ from tests.helpers import (
     prefix_of,
     seeded,
 )
+from tests.strategies import batches
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
@@ -110,6 +113,25 @@ def test_draws_do_not_depend_on_padding(model_name: str, before: int, after: int
     narrow = draw(model, batch)
     assert wider.anchors.shape[1] >= narrow.anchors.shape[1]
     _assert_same(_valid(wider), _valid(narrow))
+
+
+@given(batches(vocabulary=4), st.integers(0, 3), st.integers(0, 3), st.data())
+def test_any_text_is_drawn_from_alike(
+    batch: SequenceBatch, before: int, after: int, data: st.DataObject
+) -> None:
+    """However it is padded and cut, and whatever shares its batch."""
+    model = TabularLanguageModel(4, 3, end_tokens=[1], generator=seeded(0))
+    options = {"horizon": 1 if batch.sequences.shape[1] < 4 else 2, "stride": 2, "context": 1}
+    whole = draw(model, batch, **options)
+    scored = model.score(whole).completions.detach()
+    torch.testing.assert_close(whole.log_probs, scored, atol=1e-10, rtol=0)
+    _assert_same(_valid(draw(model, padded(batch, before, after), **options)), _valid(whole))
+    cut = data.draw(st.integers(0, len(batch)))
+    pieces = [batch.rows(0, cut), batch.rows(cut, len(batch))]
+    drawn = [
+        item for piece in pieces if len(piece) for item in _valid(draw(model, piece, **options))
+    ]
+    _assert_same(drawn, _valid(whole))
 
 
 def _model_and_batch(name: str) -> tuple[LanguageModel, SequenceBatch]:
