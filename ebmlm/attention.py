@@ -67,6 +67,7 @@ class TrunkPass(TreeAttention):
     def __call__(
         self, layer: nn.Module, query: Tensor, key: Tensor, value: Tensor, scale: float
     ) -> Tensor:
+        """See :meth:`TreeAttention.__call__`."""
         if self.kept is not None:
             self.kept[layer] = (key, value)
         heads = query.shape[1]
@@ -98,7 +99,8 @@ class TreePass(TreeAttention):
         first = tree.prefixes.anchors.masked_fill(tree.prefixes.anchors == 0, self._length)
         lows = torch.where(tree.prefixes.anchors == 0, first, tree.prefixes.starts).amin(0).tolist()
         highs = tree.prefixes.anchors.amax(0).tolist()
-        self._chunks: list[tuple[slice, slice, Tensor]] = []
+        self._sizes = [self._length]
+        self._chunks: list[tuple[slice, Tensor]] = []
         for begin in range(0, anchor, chunk):
             end = min(begin + chunk, anchor)
             low, high = min(lows[begin:end]), max(highs[begin:end])
@@ -111,24 +113,26 @@ class TreePass(TreeAttention):
             )
             own = _own_branch(end - begin, sample, token, trunk.device)
             own = own.expand(trunk.shape[0], 1, -1, -1)
-            nodes = slice(begin * per_anchor, end * per_anchor)
-            self._chunks.append((prefix, nodes, torch.cat([trunk, own], dim=-1)))
+            self._sizes.append((end - begin) * per_anchor)
+            self._chunks.append((prefix, torch.cat([trunk, own], dim=-1)))
 
     def __call__(
         self, layer: nn.Module, query: Tensor, key: Tensor, value: Tensor, scale: float
     ) -> Tensor:
-        length, heads = self._length, query.shape[1]
-        trunk_query, branch_query = query[:, :, :length], query[:, :, length:]
-        outputs = [self._trunk(layer, trunk_query, key[:, :, :length], value[:, :, :length], scale)]
+        """See :meth:`TreeAttention.__call__`."""
+        heads = query.shape[1]
         key, value = _serve_all_heads(key, heads), _serve_all_heads(value, heads)
-        trunk_key, branch_key = key[:, :, :length], key[:, :, length:]
-        trunk_value, branch_value = value[:, :, :length], value[:, :, length:]
-        for prefix, nodes, mask in self._chunks:
+        # Splits, whose gradients are joined; those of slices would each be padded with zeros.
+        trunk_query, *queries = query.split(self._sizes, dim=2)
+        trunk_key, *keys = key.split(self._sizes, dim=2)
+        trunk_value, *values = value.split(self._sizes, dim=2)
+        outputs = [self._trunk(layer, trunk_query, trunk_key, trunk_value, scale)]
+        for chunk, (prefix, mask) in enumerate(self._chunks):
             outputs.append(
                 scaled_dot_product_attention(
-                    branch_query[:, :, nodes],
-                    torch.cat([trunk_key[:, :, prefix], branch_key[:, :, nodes]], dim=2),
-                    torch.cat([trunk_value[:, :, prefix], branch_value[:, :, nodes]], dim=2),
+                    queries[chunk],
+                    torch.cat([trunk_key[:, :, prefix], keys[chunk]], dim=2),
+                    torch.cat([trunk_value[:, :, prefix], values[chunk]], dim=2),
                     attn_mask=mask,
                     scale=scale,
                 )
@@ -178,6 +182,7 @@ class BranchSteps(TreeAttention):
     def __call__(
         self, layer: nn.Module, query: Tensor, key: Tensor, value: Tensor, scale: float
     ) -> Tensor:
+        """See :meth:`TreeAttention.__call__`."""
         own_key, own_value = self._extend(layer, key, value)
         trunk_key, trunk_value = self._kept[layer]
         query = rearrange(query, "b (h group) n d -> b h group n d", h=key.shape[1])

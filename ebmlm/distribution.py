@@ -47,7 +47,9 @@ def _invert(weights: Tensor, uniforms: Tensor) -> Tensor:
     running sums short, so that rounding does not favour any part of it.
     """
     rows, size = weights.shape
-    padded = torch.nn.functional.pad(weights, (0, -size % _BLOCK)).view(rows, -1, _BLOCK)
+    if size % _BLOCK:
+        weights = torch.nn.functional.pad(weights, (0, -size % _BLOCK))
+    padded = weights.view(rows, -1, _BLOCK)
     blocks = padded.sum(-1, dtype=torch.float64).cumsum(-1)
     target = uniforms.to(torch.float64).unsqueeze(-1) * blocks[:, -1:]
     block = torch.searchsorted(blocks, target, right=True).clamp(max=blocks.shape[1] - 1)
@@ -123,7 +125,7 @@ class Categorical(TokenDistribution):
     def sample(self, logits: RowVocabulary, uniforms: Row) -> Row:
         """Draw tokens (row,) by inverting the distribution function at ``uniforms``."""
         scaled = logits if self.temperature == 1 else logits / self.temperature
-        weights = (scaled - scaled.amax(-1, keepdim=True)).exp()
+        weights = (scaled - scaled.amax(-1, keepdim=True)).exp_()
         excluded = self._truncated(scaled)
         if excluded is not None:
             weights = weights.masked_fill(excluded, 0.0)

@@ -64,6 +64,7 @@ class Decoder(ABC):
 
     def __exit__(self, *exception: object) -> None:
         """Give back what is held for the batch; by default nothing."""
+        return
 
     @abstractmethod
     def draw(

@@ -124,7 +124,7 @@ class SequenceBatch(_Tensors):
         return torch.where(first, index, 0).cummax(dim=1).values
 
     def positions(self) -> BatchPosition:
-        """Position (batch, position) of each token within its own document, from 0; 0 at padding."""
+        """Position (batch, position) of each token in its own document, from 0; 0 at padding."""
         index = torch.arange(self.sequences.shape[1], device=self.sequences.device)
         return torch.where(self.sequence_mask, index - self.document_starts(), 0)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from torch import Tensor, nn
@@ -60,10 +60,8 @@ class Taps:
     @contextmanager
     def stopping(self) -> Iterator[None]:
         """Run a forward pass up to the deepest layer wanted."""
-        try:
+        with suppress(Taps._Reached):
             yield
-        except Taps._Reached:
-            pass
 
     def _keep(self, layer: int, state: Tensor) -> None:
         self._states[layer] = state

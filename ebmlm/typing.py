@@ -29,9 +29,9 @@ __all__ = [
     "BatchNode",
     "BatchPosition",
     "BatchPositionFeature",
+    "Row",
     "RowFeature",
     "RowVocabulary",
-    "Row",
     "Scalar",
 ]
 

@@ -23,7 +23,7 @@ _DESCRIPTION = (
 
 def demo(arguments: Sequence[str]) -> int:
     """Run the packaged configuration; returns the exit status."""
-    parser = ConfigParser(prog="ebmlm demo", description=_DESCRIPTION)
+    parser = ConfigParser(prog="ebmlm demo", description=_DESCRIPTION, allow_abbrev=False)
     parser.add_argument(
         "--output", type=str, default=None, help="run folder (default: runs/demo-DATE-TIME)"
     )

@@ -74,6 +74,7 @@ def _measure(
     from ebmlm.transformers_model import TransformersLanguageModel
 
     def loaded(name: str) -> tuple[TransformersLanguageModel, Any]:
+        model: Any
         model, tokeniser = load_pretrained(name)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         return TransformersLanguageModel(model.to(device)), tokeniser

@@ -19,6 +19,7 @@ _UNKNOWN = (
     re.compile(r"[Oo]ption '([\w.]+)' is not accepted"),
     re.compile(r"[Uu]nrecognized arguments?: --([\w.]+)"),
     re.compile(r"[Kk]ey '([\w.]+)' is not expected"),
+    re.compile(r"does not accept option '([\w.]+)'"),
     re.compile(r"does not accept nested key '([\w.]+)'"),
 )
 
@@ -75,7 +76,7 @@ def pipeline_from(parser: ConfigParser, arguments: Sequence[str]) -> Any:
     try:
         return parser.instantiate(parser.parse_args(given))
     except UnicodeDecodeError as error:
-        raise UserError(f"the configuration file is not UTF-8 text ({error})") from error
+        raise UserError(f"{given[1]} is not UTF-8 text ({error}); save it as UTF-8") from error
     except ValueError as error:
         if isinstance(error, UserError):
             raise

@@ -16,7 +16,7 @@ def training_parser(prog: str, description: str) -> ConfigParser:
     """Return the parser of a pipeline's options, from a file and the command line."""
     from ebmlm import data, distribution, features, recipes  # noqa: F401  (names for short paths)
 
-    parser = ConfigParser(prog=prog, description=description)
+    parser = ConfigParser(prog=prog, description=description, allow_abbrev=False)
     parser.add_argument("--config", action="config", help="a YAML file with any of these options")
     parser.add_class_arguments(Pipeline, None)
     return parser

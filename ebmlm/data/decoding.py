@@ -58,7 +58,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def decode(data: bytes, encoding: str) -> str:
-    """Return the text of ``data``, without byte-order mark and with ``\\n`` line ends.
+    r"""Return the text of ``data``, without byte-order mark and with ``\\n`` line ends.
 
     Raises:
         UnusableFileError: if the bytes are not text in that encoding.
@@ -79,7 +79,7 @@ def decode(data: bytes, encoding: str) -> str:
 
 
 def clean_text(text: str, reason: str) -> str:
-    """Return ``text`` without byte-order mark and with ``\\n`` line ends.
+    r"""Return ``text`` without byte-order mark and with ``\\n`` line ends.
 
     Raises:
         UnusableFileError: under ``reason`` if it holds NUL characters or lone surrogates, which

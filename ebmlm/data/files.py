@@ -29,7 +29,7 @@ class _Candidate:
 
 @dataclass(frozen=True)
 class TextFiles(TextSource):
-    """Text files: each file is one document.
+    r"""Text files: each file is one document.
 
     A file that was written down itself must be usable. One found in a folder or by a pattern is
     skipped and counted where it is not (another encoding, binary, blank, unreadable), and so are

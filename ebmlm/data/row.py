@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from torch import Tensor
 
-__all__ = ["TextRow"]
+__all__ = ["TextRow", "TextRows"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,3 +26,11 @@ class TextRow:
 
     def __len__(self) -> int:
         return int(self.sequence.shape[0])
+
+
+class TextRows(Protocol):
+    """Rows by index: a dataset, or a list."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> TextRow: ...

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from ebmlm.data.collate import collate
-from ebmlm.data.row import TextRow
+from ebmlm.data.row import TextRows
 from ebmlm.energies.feature_matching import feature_matching_terms
 from ebmlm.errors import UserError
 from ebmlm.evaluation.report import EvaluationReport, Measurement
@@ -63,7 +63,7 @@ class HeldOutEvaluation:
     def __call__(
         self,
         model: LanguageModel,
-        rows: Sequence[TextRow],
+        rows: TextRows,
         *,
         device: torch.device | str = "cpu",
         on_progress: Callable[[int, int], None] | None = None,

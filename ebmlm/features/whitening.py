@@ -150,7 +150,7 @@ class Metric:
     def __init__(self, vectors: RowFeature, shrinkage: float = 0.1) -> None:
         _check_shrinkage(shrinkage)
         rows = vectors.double()
-        count, size = rows.shape
+        count = len(rows)
         floor = float(shrinkage * rows.square().mean()) if count else 0.0
         if floor <= 0:
             raise UserError(f"{count} vectors without any length: there is nothing to whiten by")

@@ -70,12 +70,10 @@ class StridedAnchors(AnchorPlacement):
         anchors = anchors.clamp(max=length - horizon)
         last = anchors + horizon - 1
         before = anchors - self.document_context
-        documents = torch.where(batch.sequence_mask, batch.documents, -1)
-        own = documents.gather(1, last)
+        real = batch.sequence_mask.gather(1, last)
         # Ids need not rise along the sequence, so the window's document is told by where it starts.
-        starts = batch.document_starts()
-        same = starts.gather(1, last) <= before
-        return anchors, inside & same & (own >= 0)
+        same = batch.document_starts().gather(1, last) <= before
+        return anchors, inside & same & real
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ class TrainingOptions:
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 0.0
     max_gradient_norm: float = 1.0
-    precision: Precision = Precision.AUTO
+    precision: Precision = Precision.auto
     gradient_checkpointing: bool = False
     log_every: int = 1
     evaluate_every: int = 0

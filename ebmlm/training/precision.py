@@ -13,16 +13,16 @@ class Precision(Enum):
     """Float32 weights always; compute in bfloat16 or float32.
 
     A bfloat16 weight does not move at fine-tuning's learning rates: a step is smaller than its
-    rounding. ``AUTO`` computes in bfloat16 where the processor has instructions for it.
+    rounding. ``auto`` computes in bfloat16 where the processor has instructions for it.
     """
 
-    AUTO = "auto"
-    BFLOAT16 = "bfloat16"
-    FLOAT32 = "float32"
+    auto = "auto"
+    bfloat16 = "bfloat16"
+    float32 = "float32"
 
     def uses_bfloat16(self) -> bool:
         """Whether passes are computed in bfloat16 on this machine."""
-        return self is Precision.BFLOAT16 or (self is Precision.AUTO and _bfloat16_is_fast())
+        return self is Precision.bfloat16 or (self is Precision.auto and _bfloat16_is_fast())
 
 
 def _bfloat16_is_fast() -> bool:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 from ebmlm.data.collate import collate
-from ebmlm.data.row import TextRow
+from ebmlm.data.row import TextRows
 from ebmlm.errors import UserError
 from ebmlm.objectives.base import ItemCounts, Objective
 from ebmlm.objectives.policy import PolicyObjective
@@ -60,7 +59,7 @@ def check_space(output: Path, needed: int) -> None:
         )
 
 
-def check_objective(objective: Objective, rows: Sequence[TextRow]) -> int:
+def check_objective(objective: Objective, rows: TextRows) -> int:
     """Lay the objective's anchors over the training rows; return how many rows have none.
 
     Raises:

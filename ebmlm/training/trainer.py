@@ -82,9 +82,9 @@ class EBMTrainer(Trainer):
         )
         # Ours (ProgressLine) or the user's own show progress; this one prints raw dictionaries.
         self.remove_callback(PrinterCallback)
-        self.language_model = language_model
-        self.objective = objective
-        self.evaluation = evaluation
+        self.language_model: TransformersLanguageModel = language_model
+        self.objective: Objective = objective
+        self.evaluation: HeldOutEvaluation | None = evaluation
         self._sums: dict[str, Tensor] = {}
         self._sums_from = 0
 
@@ -178,7 +178,7 @@ class EBMTrainer(Trainer):
             ValueError: if the trainer has no evaluation or no held-out rows.
             UserError: for fewer held-out rows than processes.
         """
-        rows = self.eval_dataset if eval_dataset is None else eval_dataset
+        rows: Any = self.eval_dataset if eval_dataset is None else eval_dataset
         if self.evaluation is None or rows is None:
             raise ValueError("nothing to evaluate: give the trainer an evaluation and eval_dataset")
         if len(rows) < self.accelerator.num_processes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 import torch
@@ -121,7 +122,7 @@ def test_any_text_is_drawn_from_alike(
 ) -> None:
     """However it is padded and cut, and whatever shares its batch."""
     model = TabularLanguageModel(4, 3, end_tokens=[1], generator=seeded(0))
-    options = {"horizon": 1 if batch.sequences.shape[1] < 4 else 2, "stride": 2, "context": 1}
+    options: Any = {"horizon": 1 if batch.sequences.shape[1] < 4 else 2, "stride": 2, "context": 1}
     whole = draw(model, batch, **options)
     scored = model.score(whole).completions.detach()
     torch.testing.assert_close(whole.log_probs, scored, atol=1e-10, rtol=0)

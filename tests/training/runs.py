@@ -89,7 +89,7 @@ def trainer(
         "micro_batch_size": micro,
         "learning_rate": 1e-2,
         "warmup": 0.0,
-        "precision": Precision.FLOAT32,
+        "precision": Precision.float32,
     }
     arguments = TrainingOptions(**(settings | options)).arguments(output, processes)
     sampler = BlockParallelSampler(StridedAnchors(4, 4), 3, 3)
@@ -105,7 +105,9 @@ def trainer(
 
 
 def weights(of: EBMTrainer) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in of.language_model.model.named_parameters()}
+    return {
+        name: value.detach().clone() for name, value in of.language_model.model.named_parameters()
+    }
 
 
 def main(output: Path, micro: int) -> None:

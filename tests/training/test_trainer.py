@@ -68,7 +68,7 @@ def test_two_processes_are_the_same_as_one(whole: Any, tmp_path: Path) -> None:
 def test_training_moves_the_weights_and_saves_what_transformers_loads(
     whole: Any, tmp_path: Path
 ) -> None:
-    before = {name: value for name, value in tiny_policy().model.named_parameters()}
+    before = dict(tiny_policy().model.named_parameters())
     assert any(not torch.equal(value, before[name]) for name, value in weights(whole).items())
     whole.save_model(str(tmp_path))
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path)
@@ -98,7 +98,9 @@ class FailsAt(CrossEntropy):
     def __init__(self, step: int, factor: float) -> None:
         self.step, self.factor, self.calls = step, factor, 0
 
-    def loss(self, model: Any, batch: Any, *, counts: Any = None, generator: Any = None) -> Estimate:
+    def loss(
+        self, model: Any, batch: Any, *, counts: Any = None, generator: Any = None
+    ) -> Estimate:
         self.calls += 1
         estimate = super().loss(model, batch, counts=counts)
         if self.calls < self.step:
@@ -148,7 +150,7 @@ def test_metrics_are_written_line_by_line(tmp_path: Path) -> None:
 def test_bfloat16_passes_train_float32_weights(tmp_path: Path) -> None:
     from ebmlm.training import Precision
 
-    run = trainer(tmp_path, micro=2, precision=Precision.BFLOAT16)
+    run = trainer(tmp_path, micro=2, precision=Precision.bfloat16)
     start = weights(run)
     run.train()
     assert {value.dtype for value in weights(run).values()} == {torch.float32}

@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ebmlm.evaluation import plot_curves
+
+
+def test_curves_are_a_picture(tmp_path: Path) -> None:
+    metrics = tmp_path / "metrics.jsonl"
+    lines = [{"step": step, "reward": 0.1 * step, "alignment": 1.0} for step in range(1, 5)]
+    lines.append({"step": 2, "eval_alignment": 0.5})
+    metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    names = ("cross_entropy", "feature_matching_loss", "alignment", "diversity")
+    held_out = dict.fromkeys(names, 1.0)
+    output = tmp_path / "curves.png"
+    plot_curves(metrics, output, before=held_out, after=held_out, steps=4)
+    assert output.read_bytes().startswith(b"\x89PNG")
+    assert [path.name for path in tmp_path.glob("*.png")] == ["curves.png"]
