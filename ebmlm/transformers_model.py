@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ebmlm.attention import BranchSteps, TreeAttention, TreePass, TrunkPass, attending, install
 from ebmlm.distribution import Categorical, TokenDistribution
+from ebmlm.errors import UserError
 from ebmlm.heads import draw_rows, score_rows
 from ebmlm.language_model import Decoder, LanguageModel, Scoring, TreeStates
 from ebmlm.layout import Prefixes, PrefixTree, Trunk
@@ -75,7 +76,7 @@ class TransformersLanguageModel(LanguageModel):
     ) -> Decoder:
         """See :meth:`LanguageModel.start`."""
         prefixes = Prefixes.of(batch, anchors, anchor_mask)
-        self._check_length(int(prefixes.positions().max()) + horizon)
+        self.check_length(int(prefixes.positions().max()) + horizon)
         with torch.no_grad():
             modules = self._modules()
             attention = TrunkPass(trunk := Trunk.of(batch), keep=True)
@@ -88,7 +89,7 @@ class TransformersLanguageModel(LanguageModel):
     def score(self, rollouts: Rollouts, *, sequences: bool = False) -> Scoring:
         """See :meth:`LanguageModel.score`; one forward pass over trunk and branches."""
         tree = PrefixTree.of(rollouts)
-        self._check_length(int(tree.positions.max()) + 1)
+        self.check_length(int(tree.positions.max()) + 1)
         with self._gradient():
             modules = self._modules()
             states = self._run(modules, tree.tokens, tree.positions, TreePass(tree))
@@ -109,7 +110,7 @@ class TransformersLanguageModel(LanguageModel):
     def score_sequences(self, batch: SequenceBatch) -> BatchPosition:
         """See :meth:`LanguageModel.score_sequences`."""
         trunk = Trunk.of(batch)
-        self._check_length(int(trunk.positions.max()) + 1)
+        self.check_length(int(trunk.positions.max()) + 1)
         with self._gradient():
             modules = self._modules()
             states = self._run(modules, trunk.tokens, trunk.positions, TrunkPass(trunk))
@@ -125,7 +126,7 @@ class TransformersLanguageModel(LanguageModel):
             if not 0 <= layer <= self.layer_count:
                 raise ValueError(f"layer {layer}: this model has layers 0 to {self.layer_count}")
         tree = PrefixTree.of(rollouts)
-        self._check_length(int(tree.positions.max()) + 1)
+        self.check_length(int(tree.positions.max()) + 1)
         with self._gradient(), Taps(self._body, self.layer_count, layers) as taps:
             with taps.stopping():
                 taps.last = self._run(self._modules(), tree.tokens, tree.positions, TreePass(tree))
@@ -192,9 +193,14 @@ class TransformersLanguageModel(LanguageModel):
         scored = score_rows(modules(self._head), predicting, batch.sequences[mask], Categorical())
         return scored.new_zeros(mask.shape).masked_scatter(mask, scored)
 
-    def _check_length(self, length: int) -> None:
+    def check_length(self, length: int) -> None:
+        """Refuse sequences that are longer than the model's longest position, in tokens.
+
+        Raises:
+            UserError: naming both.
+        """
         if self._longest is not None and length > self._longest:
-            raise ValueError(
+            raise UserError(
                 f"{length} positions asked for: this model has {self._longest}"
                 " (max_position_embeddings); use shorter sequences or a shorter horizon"
             )

@@ -63,6 +63,14 @@ def test_refused_by_name(kind: str, options: dict[str, Any], reason: str) -> Non
     assert "Llama" in str(caught.value)
 
 
+def test_a_model_that_gives_no_numbers_is_refused() -> None:
+    raw = raw_model()
+    with torch.no_grad():
+        raw.model.layers[0].self_attn.q_proj.weight[0, 0] = float("nan")
+    with pytest.raises(UserError, match="differs by nan nats"):
+        TransformersLanguageModel(raw)
+
+
 def test_a_window_is_refused_before_any_forward_pass() -> None:
     raw = raw_model("mistral", **{**_SMALL, "sliding_window": 8})
 

@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: no command '{name}'{nearest(name, _COMMANDS)}", file=sys.stderr)
         print(_usage(), file=sys.stderr)
         return 2
-    _quiet()
+    _set_up_process()
     return _run(_COMMANDS[name][0], rest)
 
 
@@ -91,18 +91,37 @@ def _said(message: str, status: int) -> int:
     return status
 
 
-def _quiet() -> None:
-    """Keep libraries' chatter off the terminal, unless the user has asked for it.
-
-    Threads that wait by spinning make two programs on the same cores many times slower than one
-    after the other; waiting passively costs a few per cent. Read when torch is first imported.
-    """
+def _set_up_process() -> None:
+    """Settings of the whole process, before torch is first imported."""
+    # Threads that wait by spinning make two programs on the same cores many times slower than one
+    # after the other; waiting passively costs a few per cent.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    _keep_freed_memory()
+    # Libraries' chatter stays off the terminal, unless the user has asked for it.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     warnings.filterwarnings("ignore", module=r"transformers|torch|jsonargparse|accelerate")
+
+
+def _keep_freed_memory() -> None:
+    """Have the C library keep freed memory for the next pass instead of returning it.
+
+    Activations of tens of megabytes are allocated and freed thousands of times a step; getting
+    each from the kernel anew costs up to half of a CPU step. Where the C library is not glibc,
+    nothing changes.
+    """
+    import ctypes
+    import platform
+
+    if platform.libc_ver()[0] != "glibc":
+        return
+    trim_threshold, top_pad, largest_mapped = -1, -2, -4
+    library = ctypes.CDLL(None)
+    library.mallopt(largest_mapped, 0)
+    library.mallopt(trim_threshold, 2**31 - 1)
+    library.mallopt(top_pad, 64 * 2**20)
 
 
 if __name__ == "__main__":

@@ -121,7 +121,8 @@ class Pipeline:
         processes.wait_for_everyone()
         arguments = self.training.arguments(folder.path, processes.num_processes)
 
-        policy, tokeniser = self._load()
+        policy, tokeniser = self._load(arguments.device)
+        policy.check_length(self.data.length)
         text = self.data.prepare(tokeniser)
         with self._autocast(policy):
             objective = self.objective(policy)
@@ -176,12 +177,15 @@ class Pipeline:
         enabled = self.training.precision.uses_bfloat16()
         return torch.autocast(policy.device.type, torch.bfloat16, enabled=enabled)
 
-    def _load(self) -> tuple[TransformersLanguageModel, PreTrainedTokenizerBase]:
+    def _load(
+        self, device: torch.device
+    ) -> tuple[TransformersLanguageModel, PreTrainedTokenizerBase]:
         from ebmlm.models import load_pretrained
         from ebmlm.transformers_model import TransformersLanguageModel
 
+        model: Any
         model, tokeniser = load_pretrained(self.model)
-        return TransformersLanguageModel(model), tokeniser
+        return TransformersLanguageModel(model.to(device)), tokeniser
 
     def _checkpoint_bytes(self, policy: TransformersLanguageModel) -> int:
         weights = sum(

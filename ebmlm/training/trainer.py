@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -195,6 +196,12 @@ class EBMTrainer(Trainer):
                 on_progress=on_progress,
             )
         return _gathered(report) if self.accelerator.num_processes > 1 else report
+
+    def autocast_smart_context_manager(
+        self, cache_enabled: bool | None = True
+    ) -> AbstractContextManager[Any]:
+        """Mixed precision for our passes, which do not go through the model's own forward."""
+        return self.accelerator.autocast()
 
     def floating_point_ops(self, inputs: Mapping[str, Any]) -> int:
         """Zero: the trainer's estimate counts a plain pass over the text and would be wrong."""

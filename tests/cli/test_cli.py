@@ -123,6 +123,7 @@ def option(*arguments: str) -> list[str]:
         (option("--model", "./nowhere"), ["nowhere"]),
         (option("--output", "/proc/ebmlm"), ["/proc/ebmlm", "cannot be written"]),
         (option("--data.length", "1"), ["length is 1", "at least 2"]),
+        (option("--data.length", "128"), ["128 positions", "this model has 64"]),
         (option("--data.source.init_args.paths", "[/nowhere.txt]"), ["/nowhere.txt"]),
         (option("--training.batch_size", "3"), ["micro_batch_size 2 does not divide"]),
     ],

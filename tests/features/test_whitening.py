@@ -134,6 +134,17 @@ def test_duplicates_are_whitened_as_the_pseudo_inverse_says() -> None:
     torch.testing.assert_close(real[0, 0, 0], torch.tensor([long, longer, 0, 0]).double())
 
 
+@pytest.mark.parametrize(("singular", "kept"), [(1e-4, True), (2e-5, True), (5e-6, False)])
+def test_singular_values_count_from_a_hundred_thousandth_of_the_largest(
+    singular: float, kept: bool
+) -> None:
+    rollouts = torch.diag(torch.tensor([1.0, singular], dtype=torch.float64))[None, None]
+    features = Features(rollouts, torch.ones(1, 1, 2, dtype=torch.float64), (2,))
+    whitened, _ = SampleSpaceWhitening()(features, torch.ones(1, 1, dtype=torch.bool))
+    expected = torch.diag(torch.tensor([1.0, 1.0 if kept else 0.0], dtype=torch.float64))
+    torch.testing.assert_close(whitened[0, 0], expected, atol=1e-9, rtol=0)
+
+
 @pytest.mark.parametrize("whitening", EVERY, ids=lambda one: type(one).__name__)
 def test_samples_are_treated_alike(whitening: Whitening) -> None:
     features = _features(4, 7)

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from ebmlm.distribution import Greedy
-from ebmlm.energies import FeatureMatchingEnergy, FunctionEnergy, KLEnergy
+from ebmlm.energies import EnergyTerms, FeatureMatchingEnergy, FunctionEnergy, KLEnergy
 from ebmlm.errors import UserError
 from ebmlm.estimators import RLOO, GroupNorm, Reinforce, sequence_log_prob
 from ebmlm.features import HiddenStateFeatures
 from ebmlm.objectives import CrossEntropy, ItemCounts, PolicyObjective, recipes
-from ebmlm.rollouts import Scores, SequenceBatch
+from ebmlm.rollouts import Rollouts, Scores, SequenceBatch
 from ebmlm.samplers import BlockParallelSampler, GivenAnchors, StridedAnchors
 from ebmlm.testing import TabularLanguageModel
 from ebmlm.transformers_model import TransformersLanguageModel
@@ -125,6 +125,23 @@ def test_the_reference_is_scored_only_where_it_is_needed() -> None:
     assert calls > 0
     # The policy is its own reference still.
     assert float(estimate.metrics["kl"]) == pytest.approx(0, abs=1e-9)
+
+
+class _SeesNoGradient(KLEnergy):
+    """Fails where a score has a gradient, even one of a reference that could be trained."""
+
+    def __call__(self, rollouts: Rollouts, scores: Scores) -> EnergyTerms:
+        assert scores.reference is not None
+        assert not scores.policy.requires_grad
+        assert not scores.reference.requires_grad
+        return super().__call__(rollouts, scores)
+
+
+def test_energies_see_scores_without_gradient() -> None:
+    model, _ = pair()
+    sampler = BlockParallelSampler(StridedAnchors(4, 3), 4, 2)
+    objective = PolicyObjective(sampler, _SeesNoGradient(), RLOO(), reference=model)
+    assert objective.loss(model, packed_batch()).loss.requires_grad
 
 
 def test_any_number_of_steps_changes_the_policy_and_not_the_feature_network() -> None:

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 from ebmlm.errors import UserError
 from ebmlm.estimators import Estimate
 from ebmlm.objectives import CrossEntropy, ItemCounts
-from ebmlm.training import FiniteGradients, MetricsFile, TrainingDiverged
+from ebmlm.training import FiniteGradients, MetricsFile, Precision, TrainingDiverged
 from ebmlm.training.trainer import step_generator
 from tests.training.runs import STEPS, tiny_ebft, tiny_policy, trainer, weights
 
@@ -147,9 +147,36 @@ def test_metrics_are_written_line_by_line(tmp_path: Path) -> None:
     assert all(line["seconds"] >= 0 for line in lines)
 
 
-def test_bfloat16_passes_train_float32_weights(tmp_path: Path) -> None:
-    from ebmlm.training import Precision
+class Watching(CrossEntropy):
+    """Cross-entropy that keeps the type its passes are computed in."""
 
+    def __init__(self) -> None:
+        self.types: set[torch.dtype] = set()
+
+    def loss(self, model: Any, batch: Any, **options: Any) -> Estimate:
+        hook = model.model.lm_head.register_forward_hook(
+            lambda head, inputs, output: self.types.add(output.dtype)
+        )
+        try:
+            return super().loss(model, batch, **options)
+        finally:
+            hook.remove()
+
+
+@pytest.mark.parametrize("precision", [Precision.bfloat16, Precision.float32])
+def test_passes_are_computed_in_the_precision_asked_for(
+    precision: Precision, tmp_path: Path
+) -> None:
+    objective = Watching()
+    run = trainer(tmp_path, micro=2, objective=objective, precision=precision)
+    run.train()
+    assert objective.types == {getattr(torch, precision.name)}
+    plain = trainer(tmp_path, micro=2, precision=Precision.float32).evaluate_report().means()
+    fresh = trainer(tmp_path, micro=2, precision=precision).evaluate_report().means()
+    assert (fresh == plain) == (precision is Precision.float32)
+
+
+def test_bfloat16_passes_train_float32_weights(tmp_path: Path) -> None:
     run = trainer(tmp_path, micro=2, precision=Precision.bfloat16)
     start = weights(run)
     run.train()
