@@ -14,7 +14,7 @@ import torch
 
 from ebmlm.distribution import Categorical
 from ebmlm.errors import UserError
-from ebmlm.rollouts import Rollouts, SequenceBatch, gather_continuations
+from ebmlm.rollouts import Rollouts, SequenceBatch
 
 if TYPE_CHECKING:
     from ebmlm.transformers_model import TransformersLanguageModel
@@ -58,18 +58,7 @@ def _probe(vocabulary: int, device: torch.device) -> Rollouts:
     anchors = torch.tensor([[3, 5]], device=device)
     anchor_mask = torch.ones_like(anchors, dtype=torch.bool)
     completions = (torch.arange(8, device=device) * 5 + 1).remainder(vocabulary).view(1, 2, 2, 2)
-    references, reference_mask = gather_continuations(batch, anchors, anchor_mask, 2)
-    return Rollouts(
-        batch=batch,
-        anchors=anchors,
-        anchor_mask=anchor_mask,
-        completions=completions,
-        completion_mask=torch.ones_like(completions, dtype=torch.bool),
-        references=references,
-        reference_mask=reference_mask,
-        log_probs=torch.zeros(completions.shape, device=device),
-        distribution=Categorical(),
-    )
+    return Rollouts.given(batch, anchors, anchor_mask, completions, Categorical())
 
 
 def _alone(model: Any, rollouts: Rollouts) -> torch.Tensor:

@@ -187,6 +187,38 @@ class Rollouts(_Tensors):
     log_probs: BatchAnchorSampleToken
     distribution: TokenDistribution
 
+    @classmethod
+    def given(
+        cls,
+        batch: SequenceBatch,
+        anchors: BatchAnchor,
+        anchor_mask: BatchAnchor,
+        completions: BatchAnchorSampleToken,
+        distribution: TokenDistribution,
+        completion_mask: BatchAnchorSampleToken | None = None,
+    ) -> Rollouts:
+        """Rollouts with completions from elsewhere: not drawn, so their ``log_probs`` are zero.
+
+        References are the real text after the anchors, as long as the completions; all tokens
+        count where no ``completion_mask`` is given.
+        """
+        references, reference_mask = gather_continuations(
+            batch, anchors, anchor_mask, completions.shape[-1]
+        )
+        if completion_mask is None:
+            completion_mask = torch.ones_like(completions, dtype=torch.bool)
+        return cls(
+            batch=batch,
+            anchors=anchors,
+            anchor_mask=anchor_mask,
+            completions=completions,
+            completion_mask=completion_mask,
+            references=references,
+            reference_mask=reference_mask,
+            log_probs=torch.zeros(completions.shape, device=completions.device),
+            distribution=distribution,
+        )
+
     @property
     def sequences(self) -> BatchPosition:
         """Token ids (batch, position) of the underlying text."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from ebmlm.errors import UserError
 from ebmlm.rollouts import Rollouts, Scores
 from ebmlm.typing import BatchAnchor, BatchAnchorSample, BatchAnchorSampleSample
 
@@ -39,18 +40,35 @@ class EnergyTerms:
         return int(self.unary.shape[2])
 
     def per_sample(self) -> BatchAnchorSample:
-        """Energy (batch, anchor, sample) of each rollout, its reward with the opposite sign."""
-        if self.pairwise is None or self.samples == 1:
+        """Energy (batch, anchor, sample) of each rollout, its reward with the opposite sign.
+
+        Raises:
+            UserError: for pairwise terms of a single sample.
+        """
+        if self.pairwise is None:
             return self.unary
+        self._check_pairs()
         return self.unary + self.pairwise.sum(-1) / (self.samples - 1)
 
     def functional(self) -> BatchAnchor:
-        """Unbiased estimate (batch, anchor) of the functional's value, up to a constant."""
+        """Unbiased estimate (batch, anchor) of the functional's value, up to a constant.
+
+        Raises:
+            UserError: for pairwise terms of a single sample.
+        """
         value = self.unary.mean(-1)
-        if self.pairwise is None or self.samples == 1:
+        if self.pairwise is None:
             return value
+        self._check_pairs()
         pairs = self.samples * (self.samples - 1)
         return value + 0.5 * self.pairwise.sum((-1, -2)) / pairs
+
+    def _check_pairs(self) -> None:
+        if self.samples < 2:
+            raise UserError(
+                "1 sample per anchor: an energy with pairwise terms (feature matching with"
+                " diversity above 0) compares rollouts with each other; draw at least 2"
+            )
 
     def __add__(self, other: EnergyTerms) -> EnergyTerms:
         parts = [part for part in (self.pairwise, other.pairwise) if part is not None]

@@ -57,7 +57,8 @@ def feature_matching_terms(
     pairwise = torch.where(others, pairwise, 0)
     aligned, diverse = 2 * unary, 2 * pairwise.sum(-1) / max(samples - 1, 1)
     metrics = {"alignment": aligned.mean(-1), "diversity": diverse.mean(-1)}
-    return EnergyTerms(-alignment * aligned, 2 * diversity * pairwise, metrics)
+    pairs = 2 * diversity * pairwise if diversity else None
+    return EnergyTerms(-alignment * aligned, pairs, metrics)
 
 
 class FeatureMatchingEnergy(Energy):

@@ -15,7 +15,7 @@ from ebmlm.distribution import TokenDistribution
 from ebmlm.energies.base import Energy
 from ebmlm.estimators.base import Estimator
 from ebmlm.language_model import LanguageModel
-from ebmlm.rollouts import Rollouts, Scores, SequenceBatch, gather_continuations
+from ebmlm.rollouts import Rollouts, Scores, SequenceBatch
 
 __all__ = ["all_completions", "exact_moment_distance", "expected_gradient", "group_rollouts"]
 
@@ -38,22 +38,16 @@ def group_rollouts(
     end_tokens: tuple[int, ...] = (),
 ) -> Rollouts:
     """Rollouts with one anchor and the given completions (sample, token) in a batch of one."""
-    horizon = completions.shape[1]
     anchors = torch.tensor([[anchor]])
-    mask = torch.ones_like(anchors, dtype=torch.bool)
     ends = torch.isin(completions, torch.tensor(end_tokens, dtype=torch.long)).long()
     alive = (ends.cumsum(-1) - ends) == 0
-    references, reference_mask = gather_continuations(batch, anchors, mask, horizon)
-    return Rollouts(
-        batch=batch,
-        anchors=anchors,
-        anchor_mask=mask,
-        completions=completions[None, None],
+    return Rollouts.given(
+        batch,
+        anchors,
+        torch.ones_like(anchors, dtype=torch.bool),
+        completions[None, None],
+        distribution,
         completion_mask=alive[None, None],
-        references=references,
-        reference_mask=reference_mask,
-        log_probs=torch.zeros(1, 1, *completions.shape, dtype=torch.float64),
-        distribution=distribution,
     )
 
 

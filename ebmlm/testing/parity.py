@@ -35,7 +35,7 @@ from ebmlm.features.hidden_states import HiddenStateFeatures
 from ebmlm.features.layers import LayerIndices
 from ebmlm.features.whitening import NoWhitening, SampleSpaceWhitening, Whitening
 from ebmlm.language_model import LanguageModel
-from ebmlm.rollouts import Rollouts, SequenceBatch, gather_continuations
+from ebmlm.rollouts import Rollouts, SequenceBatch
 from ebmlm.samplers.anchors import StridedAnchors
 
 __all__ = ["Comparison", "check_folder", "main"]
@@ -152,20 +152,9 @@ def _model_case(path: Path) -> Iterator[Comparison]:
     horizon = meta["horizon"]
     anchors, mask = StridedAnchors(meta["stride"], meta["context"])(batch, horizon)
     completions = tensors["completions"]
-    references, reference_mask = gather_continuations(batch, anchors, mask, horizon)
 
     def rollouts(temperature: float) -> Rollouts:
-        return Rollouts(
-            batch=batch,
-            anchors=anchors,
-            anchor_mask=mask,
-            completions=completions,
-            completion_mask=torch.ones_like(completions, dtype=torch.bool),
-            references=references,
-            reference_mask=reference_mask,
-            log_probs=torch.zeros(completions.shape),
-            distribution=Categorical(temperature),
-        )
+        return Rollouts.given(batch, anchors, mask, completions, Categorical(temperature))
 
     tolerance, valid = 1e-4, mask
     prefix = "completion_log_probs_t"
