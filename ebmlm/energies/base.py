@@ -104,6 +104,11 @@ class Energy(ABC):
         """Whether it reads ``scores.reference``, so that the objective must have a reference."""
         return False
 
+    @property
+    def minimum_samples(self) -> int:
+        """Rollouts per anchor that it needs: 2 where it compares them with each other."""
+        return 1
+
     def __add__(self, other: Energy) -> Energy:
         return SumEnergy([self, other])
 
@@ -130,6 +135,11 @@ class SumEnergy(Energy):
         """Whether any of its parts does."""
         return any(energy.needs_reference for energy in self.energies)
 
+    @property
+    def minimum_samples(self) -> int:
+        """The most that any of its parts needs."""
+        return max(energy.minimum_samples for energy in self.energies)
+
     def __call__(self, rollouts: Rollouts, scores: Scores) -> EnergyTerms:
         """See :meth:`Energy.__call__`."""
         total = self.energies[0](rollouts, scores)
@@ -149,6 +159,11 @@ class ScaledEnergy(Energy):
     def needs_reference(self) -> bool:
         """Whether the scaled energy does."""
         return self.energy.needs_reference
+
+    @property
+    def minimum_samples(self) -> int:
+        """What the scaled energy needs."""
+        return self.energy.minimum_samples
 
     def __call__(self, rollouts: Rollouts, scores: Scores) -> EnergyTerms:
         """See :meth:`Energy.__call__`."""

@@ -100,6 +100,11 @@ class FeatureMatchingEnergy(Energy):
         self.whitening = NoWhitening() if whitening is None else whitening
         self.similarity = similarity
 
+    @property
+    def minimum_samples(self) -> int:
+        """Two, unless the diversity coefficient is zero."""
+        return 2 if self.diversity else 1
+
     @torch.no_grad()
     def __call__(self, rollouts: Rollouts, scores: Scores) -> EnergyTerms:
         """See :meth:`Energy.__call__`."""

@@ -31,8 +31,8 @@ class PolicyObjective(Objective):
 
     Raises:
         UserError: where parts do not fit: an energy that needs a reference and none given, fewer
-            samples than the estimator needs, a greedy sampler (it has no gradient), a negative
-            weight.
+            samples than estimator or energy needs, a greedy sampler (it has no gradient), or a
+            negative weight.
     """
 
     def __init__(
@@ -53,6 +53,11 @@ class PolicyObjective(Objective):
             raise UserError(
                 f"{sampler.samples} sample per anchor: {type(estimator).__name__} needs at least"
                 f" {estimator.minimum_samples}; draw more, or use Reinforce()"
+            )
+        if sampler.samples < energy.minimum_samples:
+            raise UserError(
+                f"{sampler.samples} sample per anchor: {type(energy).__name__} compares rollouts"
+                f" with each other and needs at least {energy.minimum_samples}; draw more"
             )
         if sampler.distribution.temperature == 0:
             raise UserError(

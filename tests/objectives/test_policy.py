@@ -203,3 +203,14 @@ def test_parts_that_do_not_fit_are_refused() -> None:
         with pytest.raises(UserError, match=f"cross_entropy is {weight}"):
             PolicyObjective(sampler, _energy(), Reinforce(), cross_entropy=weight)
     PolicyObjective(sampler, _energy(), Reinforce(credit=sequence_log_prob))
+
+
+def test_one_sample_cannot_be_compared_with_others() -> None:
+    policy = TabularLanguageModel(3, 2)
+    sampler = BlockParallelSampler(samples=1)
+    features = HiddenStateFeatures(policy.frozen())
+    with pytest.raises(UserError, match=r"1 sample per anchor: SumEnergy compares"):
+        PolicyObjective(
+            sampler, FeatureMatchingEnergy(features) + KLEnergy(), Reinforce(), reference=policy
+        )
+    PolicyObjective(sampler, 2 * FeatureMatchingEnergy(features, diversity=0), Reinforce())
