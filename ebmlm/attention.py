@@ -159,6 +159,9 @@ class BranchSteps(TreeAttention):
         prefixes: what of the trunk the branches at each anchor see.
         samples: branches per anchor, N.
         horizon: tokens that a branch can grow to, G.
+
+    Raises:
+        NotImplementedError: where no layer has kept anything.
     """
 
     def __init__(
@@ -168,6 +171,8 @@ class BranchSteps(TreeAttention):
         samples: int,
         horizon: int,
     ) -> None:
+        if not kept:
+            raise NotImplementedError("none of its layers calls the replaced attention")
         self._kept = kept
         self._horizon = horizon
         self._branches: dict[nn.Module, tuple[Tensor, Tensor]] = {}

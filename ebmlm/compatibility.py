@@ -8,11 +8,12 @@ branch does by itself in a plain forward pass of the model.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ebmlm.distribution import Categorical
+from ebmlm.distribution import Categorical, TokenDistribution
 from ebmlm.errors import UserError
 from ebmlm.rollouts import Rollouts, SequenceBatch
 
@@ -77,9 +78,39 @@ def _alone(model: Any, rollouts: Rollouts) -> torch.Tensor:
     return torch.stack(scored).unsqueeze(0)
 
 
+@dataclass(frozen=True)
+class _Forced(TokenDistribution):
+    """Draws the given tokens, whatever the uniform numbers."""
+
+    tokens: torch.Tensor
+
+    @property
+    def temperature(self) -> float:
+        return 1.0
+
+    def log_prob(self, logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        return Categorical().log_prob(logits, tokens)
+
+    def sample(self, logits: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
+        return self.tokens.flatten()
+
+
+def _decoded(model: TransformersLanguageModel, rollouts: Rollouts) -> torch.Tensor:
+    """Grow the probe's branches token by token, as a sampler would."""
+    scored = []
+    samples, horizon = rollouts.samples, rollouts.horizon
+    anchors, mask = rollouts.anchors, rollouts.anchor_mask
+    with model.start(rollouts.batch, anchors, mask, samples, horizon) as decoder:
+        for tokens in rollouts.completions.unbind(-1):
+            uniforms = torch.zeros(tokens.shape, device=tokens.device)
+            scored.append(decoder.draw(_Forced(tokens), uniforms)[1])
+            decoder.advance(tokens)
+    return torch.stack(scored, dim=-1)
+
+
 @torch.no_grad()
 def check_tree_attention(model: TransformersLanguageModel, install: Callable[[], None]) -> None:
-    """Score a probe as a tree and branch by branch; refuse the model where the two differ.
+    """Score a probe as a tree, token by token and branch by branch; refuse where they differ.
 
     Args:
         model: the model to try, before ``install``.
@@ -93,16 +124,17 @@ def check_tree_attention(model: TransformersLanguageModel, install: Callable[[],
     training = model.model.training
     model.model.eval()
     try:
-        alone = _alone(model.model, rollouts)
-        try:
+        with torch.autocast(model.device.type, enabled=False):
+            alone = _alone(model.model, rollouts)
             install()
             tree = model.score(rollouts).completions
-        except (ValueError, NotImplementedError, TypeError, KeyError, AttributeError) as error:
-            raise _refuse(config, f"its attention cannot be replaced ({error})") from error
+            grown = _decoded(model, rollouts)
+    except (ValueError, NotImplementedError, TypeError, KeyError, AttributeError) as error:
+        raise _refuse(config, f"its attention cannot be replaced ({error})") from error
     finally:
         model.model.train(training)
         torch.clear_autocast_cache()
-    difference = float((tree - alone).abs().max())
+    difference = max(float((other - alone).abs().max()) for other in (tree, grown))
     if not difference <= _TOLERANCE.get(model.model.dtype, 0.25):
         raise _refuse(
             config,

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ebmlm.evaluation.report import EvaluationReport
+
 __all__ = ["plot_curves"]
 
-# Name in metrics.jsonl, name in an evaluation, title.
-_PANELS = (
-    ("cross_entropy", "cross_entropy", "cross-entropy (nats a token)"),
-    (None, "feature_matching_loss", "feature-matching loss"),
-    ("reward", None, "reward"),
-    ("alignment", "alignment", "alignment"),
-    ("diversity", "diversity", "diversity (high is alike)"),
-    ("grad_norm", None, "gradient norm"),
+_HELD_OUT = (
+    ("cross_entropy", "cross-entropy (nats a token)"),
+    ("feature_matching_loss", "feature-matching loss"),
+    ("alignment", "alignment"),
+    ("diversity", "diversity (high is alike)"),
+)
+# In training, alignment and diversity are in the energy's own metric: whitened, if it whitens.
+_TRAINING = (
+    ("cross_entropy", "cross-entropy (nats a token)"),
+    ("reward", "reward"),
+    ("alignment", "alignment, as the energy sees it"),
+    ("grad_norm", "gradient norm"),
 )
 
 
@@ -24,17 +29,18 @@ def plot_curves(
     metrics: Path,
     output: Path,
     *,
-    before: Mapping[str, float],
-    after: Mapping[str, float],
+    before: EvaluationReport,
+    after: EvaluationReport,
     steps: int,
 ) -> None:
-    """Draw a run's metrics over its steps, with the held-out evaluations, into a PNG.
+    """Draw the held-out evaluations of a run, and its training metrics over steps, into a PNG.
 
     Args:
         metrics: a metrics.jsonl.
         output: the PNG, replaced as a whole.
-        before: held-out means before the first step.
-        after: held-out means after the last.
+        before: the held-out evaluation before the first step.
+        after: the same sequences after the last. Its bars are two standard errors of the paired
+            difference.
         steps: optimiser steps.
 
     Raises:
@@ -44,48 +50,57 @@ def plot_curves(
     from matplotlib.figure import Figure
 
     lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
-    figure = Figure(figsize=(12, 6), layout="constrained")
+    figure = Figure(figsize=(15, 6.5), layout="constrained")
     FigureCanvasAgg(figure)
-    for axes, (trained, held_out, title) in zip(figure.subplots(2, 3).flat, _PANELS, strict=True):
-        if trained is not None:
-            _draw_training(axes, lines, trained)
-        if held_out is not None:
-            _draw_held_out(axes, lines, held_out, before, after, steps)
-        axes.set_title(title, fontsize=10)
-        axes.set_xlabel("step")
-        axes.grid(alpha=0.3)
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(fontsize=8)
+    top, bottom = figure.subfigures(2, 1)
+    top.suptitle("held-out text (bars: two standard errors of the difference)", fontsize=11)
+    bottom.suptitle("training", fontsize=11)
+    for axes, (name, title) in zip(top.subplots(1, 4), _HELD_OUT, strict=True):
+        _draw_held_out(axes, lines, name, before, after, steps)
+        _finish(axes, title)
+    for axes, (name, title) in zip(bottom.subplots(1, 4), _TRAINING, strict=True):
+        _draw_training(axes, lines, name)
+        _finish(axes, title)
     partial = output.with_suffix(".partial.png")
-    figure.savefig(partial, dpi=120)
+    figure.savefig(partial, dpi=110)
     partial.replace(output)
+
+
+def _finish(axes: Any, title: str) -> None:
+    axes.set_title(title, fontsize=10)
+    axes.set_xlabel("step")
+    axes.grid(alpha=0.3)
 
 
 def _draw_training(axes: Any, lines: list[dict[str, Any]], name: str) -> None:
     points = [(line["step"], line[name]) for line in lines if name in line]
     if not points:
+        axes.text(0.5, 0.5, "not measured", ha="center", transform=axes.transAxes)
         return
     steps, values = zip(*points, strict=True)
-    axes.plot(steps, values, color="tab:blue", alpha=0.35, linewidth=1, label="training")
+    axes.plot(steps, values, color="tab:blue", alpha=0.35, linewidth=1)
     window = max(1, len(values) // 8)
     smooth = [
         sum(values[max(0, end - window) : end]) / min(window, end)
         for end in range(1, len(values) + 1)
     ]
     axes.plot(steps, smooth, color="tab:blue", linewidth=2, label=f"mean of {window}")
+    axes.legend(fontsize=8)
 
 
 def _draw_held_out(
     axes: Any,
     lines: list[dict[str, Any]],
     name: str,
-    before: Mapping[str, float],
-    after: Mapping[str, float],
+    before: EvaluationReport,
+    after: EvaluationReport,
     steps: int,
 ) -> None:
     key = f"eval_{name}"
-    between = [(line["step"], line[key]) for line in lines if key in line]
-    points = [(0, before[name]), *between, (steps, after[name])]
-    axes.plot(
-        *zip(*points, strict=True), color="tab:orange", marker="o", linewidth=2, label="held out"
-    )
+    between = [(line["step"], line[key]) for line in lines if key in line and line["step"] < steps]
+    start, end = before.means()[name], after.means()[name]
+    points = [(0, start), *between, (steps, end)]
+    axes.plot(*zip(*points, strict=True), color="tab:orange", marker="o", linewidth=2)
+    error = after.minus(before).standard_errors()[name]
+    if error == error:  # not a number for a single sequence
+        axes.errorbar([steps], [end], yerr=[2 * error], color="tab:orange", capsize=4)

@@ -71,9 +71,7 @@ class RunFolder:
     ) -> None:
         """Draw ``curves.png``, or say why not."""
         try:
-            plot_curves(
-                self.metrics, self.curves, before=before.means(), after=after.means(), steps=steps
-            )
+            plot_curves(self.metrics, self.curves, before=before, after=after, steps=steps)
         except ModuleNotFoundError as error:
             console.print(
                 f"no curves.png: {error.name} is not installed (pip install 'ebmlm[demo]')",

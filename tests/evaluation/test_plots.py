@@ -3,7 +3,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ebmlm.evaluation import plot_curves
+import torch
+
+from ebmlm.evaluation import EvaluationReport, Measurement, plot_curves
 
 
 def test_curves_are_a_picture(tmp_path: Path) -> None:
@@ -11,8 +13,10 @@ def test_curves_are_a_picture(tmp_path: Path) -> None:
     lines = [{"step": step, "reward": 0.1 * step, "alignment": 1.0} for step in range(1, 5)]
     lines.append({"step": 2, "eval_alignment": 0.5})
     metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    counts = torch.tensor([2, 2])
+    measured = Measurement(torch.tensor([1.0, 3.0], dtype=torch.float64), counts)
     names = ("cross_entropy", "feature_matching_loss", "alignment", "diversity")
-    held_out = dict.fromkeys(names, 1.0)
+    held_out = EvaluationReport(torch.tensor([0, 1]), dict.fromkeys(names, measured))
     output = tmp_path / "curves.png"
     plot_curves(metrics, output, before=held_out, after=held_out, steps=4)
     assert output.read_bytes().startswith(b"\x89PNG")
