@@ -100,15 +100,33 @@ def _case(model: TransformersLanguageModel, length: int, samples: int, repetitio
         model.model.zero_grad()
 
     _compare(f"{name} scoring with gradient", score, twin_score, repetitions)
+    model.end_tokens = no_end
 
+
+def _step(model: TransformersLanguageModel, length: int, samples: int) -> None:
+    """A training step as the trainer makes it: float32 weights, bfloat16 passes.
+
+    In a process of its own, since memory that earlier cases have freed would hide what it takes.
+    """
     from ebmlm.objectives.recipes import ebft
 
-    objective = ebft(model, samples=samples)
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randint(100, model.vocabulary_size, (1, length), generator=generator)
+    with torch.autocast(model.device.type, torch.bfloat16):
+        objective = ebft(model, samples=samples)
+
+    def step() -> None:
+        with torch.autocast(model.device.type, torch.bfloat16):
+            estimate = objective.loss(model, SequenceBatch.of(tokens))
+        estimate.loss.backward()
+
     with _Peak() as peak:
-        seconds = _seconds(lambda: objective.loss(model, batch).loss.backward())
-    print(f"{name} training step{'':14} {seconds:8.2f} s   peak {peak.above / 1e9:.2f} GB above")
-    model.model.zero_grad()
-    model.end_tokens = no_end
+        first = _seconds(step)
+    second = _seconds(step)
+    print(
+        f"T={length} training step: {first:.1f} s, then {second:.1f} s;"
+        f" peak {peak.above / 1e9:.2f} GB above the models, float32 gradients included"
+    )
 
 
 def main() -> None:
@@ -118,11 +136,18 @@ def main() -> None:
     parser.add_argument("--length", type=int, nargs="+", default=[256, 1024], help="tokens")
     parser.add_argument("--samples", type=int, default=4, help="rollouts per anchor")
     parser.add_argument("--repetitions", type=int, default=3, help="of each, interleaved")
+    parser.add_argument(
+        "--step", action="store_true", help="only one training step, and the memory it takes"
+    )
     given = parser.parse_args()
 
     from ebmlm import load
 
     model, _ = load(given.model)
+    if given.step:
+        for length in given.length:
+            _step(model, length, given.samples)
+        return
     # Weights in bfloat16 for both, as the twin would have them.
     model.model.to(torch.bfloat16)
     print(
