@@ -50,7 +50,7 @@ def plot_curves(
     from matplotlib.figure import Figure
 
     lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
-    figure = Figure(figsize=(15, 6.5), layout="constrained")
+    figure: Any = Figure(figsize=(15, 6.5), layout="constrained")
     FigureCanvasAgg(figure)
     top, bottom = figure.subfigures(2, 1)
     top.suptitle("held-out text (bars: two standard errors of the difference)", fontsize=11)
