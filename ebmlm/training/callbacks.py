@@ -96,15 +96,20 @@ class ProgressLine(TrainerCallback):
             TextColumn,
             TimeRemainingColumn,
         )
+        from rich.table import Column
 
         if self._console.is_terminal:
             self._progress = Progress(
-                TextColumn("training"),
-                BarColumn(bar_width=20),
+                BarColumn(bar_width=10),
                 MofNCompleteColumn(),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[metrics]}"),
+                TimeRemainingColumn(compact=True),
+                # Gives way first where the terminal is narrow.
+                TextColumn(
+                    "{task.fields[metrics]}",
+                    table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
+                ),
                 console=self._console,
+                expand=True,
             )
             self._task = self._progress.add_task(
                 "training", total=state.max_steps, completed=state.global_step, metrics=""
