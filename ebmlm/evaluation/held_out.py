@@ -15,7 +15,7 @@ from ebmlm.evaluation.report import EvaluationReport, Measurement
 from ebmlm.features.base import FeatureMap
 from ebmlm.language_model import LanguageModel
 from ebmlm.rollouts import Rollouts, SequenceBatch
-from ebmlm.samplers.block_parallel import BlockParallelSampler
+from ebmlm.samplers.base import Sampler
 
 __all__ = ["HeldOutEvaluation"]
 
@@ -44,7 +44,7 @@ class HeldOutEvaluation:
 
     def __init__(
         self,
-        sampler: BlockParallelSampler,
+        sampler: Sampler,
         features: FeatureMap,
         batch_size: int = 4,
         seed: int = 0,

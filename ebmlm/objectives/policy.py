@@ -11,7 +11,7 @@ from ebmlm.language_model import LanguageModel
 from ebmlm.objectives.base import ItemCounts, Objective
 from ebmlm.objectives.cross_entropy import cross_entropy
 from ebmlm.rollouts import Rollouts, Scores, SequenceBatch
-from ebmlm.samplers.block_parallel import BlockParallelSampler
+from ebmlm.samplers.base import Sampler
 
 __all__ = ["PolicyObjective"]
 
@@ -37,7 +37,7 @@ class PolicyObjective(Objective):
 
     def __init__(
         self,
-        sampler: BlockParallelSampler,
+        sampler: Sampler,
         energy: Energy,
         estimator: Estimator,
         *,

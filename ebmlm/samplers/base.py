@@ -9,6 +9,7 @@ import torch
 from ebmlm.distribution import TokenDistribution
 from ebmlm.language_model import LanguageModel
 from ebmlm.rollouts import Rollouts, SequenceBatch
+from ebmlm.samplers.anchors import AnchorPlacement
 
 __all__ = ["Sampler"]
 
@@ -22,8 +23,17 @@ class Sampler(ABC):
     generator and the sequence's id, not on what else is in the batch; the generator is advanced
     by the same amount whatever the batch, so that a batch cut in pieces gives the same draws when
     each piece is given a generator in the same state.
+
+    Attributes:
+        anchors: where rollouts start; an objective counts anchors with it, without drawing.
+        horizon: tokens of a rollout at most, G.
+        samples: rollouts per anchor, N.
+        distribution: how a token is drawn from the model's logits.
     """
 
+    anchors: AnchorPlacement
+    horizon: int
+    samples: int
     distribution: TokenDistribution
 
     @abstractmethod

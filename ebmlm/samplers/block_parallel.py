@@ -44,10 +44,10 @@ class BlockParallelSampler(Sampler):
             raise UserError(f"horizon is {horizon}: it must be at least 1 token")
         if samples < 1:
             raise UserError(f"samples is {samples}: there must be at least 1 rollout per anchor")
-        self.anchors = StridedAnchors() if anchors is None else anchors
+        self.anchors: AnchorPlacement = StridedAnchors() if anchors is None else anchors
         self.horizon = horizon
         self.samples = samples
-        self.distribution = Categorical() if distribution is None else distribution
+        self.distribution: TokenDistribution = distribution or Categorical()
 
     def sample(
         self,
