@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from importlib.resources import as_file, files
 
 from ebmlm.cli.parsing import ConfigParser, pipeline_from
-from ebmlm.cli.train import report, training_parser
+from ebmlm.cli.train import pipeline_of, report, training_parser
 from ebmlm.errors import UserError
-from ebmlm.training.pipeline import Pipeline
 
 __all__ = ["demo"]
 
@@ -38,8 +37,7 @@ def demo(arguments: Sequence[str]) -> int:
     with as_file(files("ebmlm.configs") / "demo.yaml") as path:
         options = [str(path), "--output", output, "--training.seed", str(given.seed)]
         namespace = pipeline_from(training_parser("ebmlm demo", _DESCRIPTION), options)
-    values = {name: value for name, value in vars(namespace).items() if name != "config"}
-    pipeline = Pipeline(**values)
+    pipeline = pipeline_of(namespace)
     if given.max_steps is not None:
         steps = min(given.max_steps, pipeline.training.steps)
         training = dataclasses.replace(pipeline.training, steps=steps)

@@ -10,7 +10,7 @@ import torch
 
 from ebmlm.cli.parsing import pipeline_from
 from ebmlm.cli.tables import comparison_table, measurement_table
-from ebmlm.cli.train import training_parser
+from ebmlm.cli.train import pipeline_of, training_parser
 from ebmlm.evaluation.report import EvaluationReport
 from ebmlm.training.pipeline import Pipeline
 
@@ -35,12 +35,7 @@ def evaluate(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     namespace = pipeline_from(parser, arguments)
-    options = {
-        name: value
-        for name, value in vars(namespace).items()
-        if name not in ("config", "checkpoint", "json")
-    }
-    pipeline = Pipeline(**options)
+    pipeline = pipeline_of(namespace)
     before, after = _measure(pipeline, namespace.checkpoint)
     console = Console()
     if after is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from ebmlm.cli.parsing import ConfigParser, pipeline_from
 from ebmlm.cli.tables import comparison_table, continuation_table
 from ebmlm.training.pipeline import Pipeline
 
-__all__ = ["report", "train", "training_parser"]
+__all__ = ["pipeline_of", "report", "train", "training_parser"]
 
 
 def training_parser(prog: str, description: str) -> ConfigParser:
@@ -20,6 +21,12 @@ def training_parser(prog: str, description: str) -> ConfigParser:
     parser.add_argument("--config", action="config", help="a YAML file with any of these options")
     parser.add_class_arguments(Pipeline, None)
     return parser
+
+
+def pipeline_of(namespace: Any) -> Pipeline:
+    """Return the pipeline that a parsed and built namespace describes; other options are left."""
+    names = [field.name for field in dataclasses.fields(Pipeline)]
+    return Pipeline(**{name: getattr(namespace, name) for name in names})
 
 
 def report(pipeline: Pipeline) -> int:
@@ -46,5 +53,4 @@ def train(arguments: Sequence[str]) -> int:
         "ebmlm train", "Fine-tune a model: ebmlm train CONFIG.yaml [--key value ...]"
     )
     namespace = pipeline_from(parser, arguments)
-    options = {name: value for name, value in vars(namespace).items() if name != "config"}
-    return report(Pipeline(**options))
+    return report(pipeline_of(namespace))
