@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from ebmlm.testing.divergences import (
+    exact_divergence,
+    exact_gibbs,
+    forward_kl,
+    jensen_shannon,
+    reverse_kl,
+    total_variation,
+)
 from ebmlm.testing.enumeration import (
     all_completions,
     exact_moment_distance,
@@ -13,7 +21,13 @@ from ebmlm.testing.tabular import TabularLanguageModel
 __all__ = [
     "TabularLanguageModel",
     "all_completions",
+    "exact_divergence",
+    "exact_gibbs",
     "exact_moment_distance",
     "expected_gradient",
+    "forward_kl",
     "group_rollouts",
+    "jensen_shannon",
+    "reverse_kl",
+    "total_variation",
 ]
