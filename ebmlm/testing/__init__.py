@@ -16,11 +16,14 @@ from ebmlm.testing.enumeration import (
     expected_gradient,
     group_rollouts,
 )
+from ebmlm.testing.moments import GradientMoments, estimator_moments
 from ebmlm.testing.tabular import TabularLanguageModel
 
 __all__ = [
+    "GradientMoments",
     "TabularLanguageModel",
     "all_completions",
+    "estimator_moments",
     "exact_divergence",
     "exact_gibbs",
     "exact_moment_distance",
