@@ -14,7 +14,12 @@ from ebmlm.energies import Energy
 from ebmlm.estimators import Estimator
 from ebmlm.language_model import LanguageModel
 from ebmlm.rollouts import Rollouts, Scores, SequenceBatch
-from ebmlm.testing import TabularLanguageModel, all_completions
+from ebmlm.testing import (
+    TabularLanguageModel,
+    all_completions,
+    estimator_moments,
+    group_rollouts,
+)
 from tests.helpers import made_rollouts, seeded
 
 TEXT = (0, 1, 1, 0, 1, 0, 0)
@@ -74,21 +79,38 @@ def expectation(toy: Toy, samples: int, value: Callable[[Rollouts, Scores], Tens
 
 
 def expected_estimate(toy: Toy, samples: int, energy: Energy, estimator: Estimator) -> Tensor:
-    """Exact mean of an estimator's gradient in the table's logits.
+    """Exact mean of an estimator's gradient in the table's logits."""
+    model = toy.model
+    return estimator_moments(
+        model,
+        model.logits,
+        toy.groups(1).batch.rows(0, 1),
+        ANCHOR,
+        energy,
+        estimator,
+        toy.distribution,
+        samples=samples,
+        horizon=toy.horizon,
+        reference=toy.reference,
+    ).mean
 
-    A loss is a mean over anchors: its gradient in each group's log-probabilities, times the number
-    of groups, is what the group alone would give.
-    """
-    model, groups = toy.model, toy.groups(samples)
-    log_probs = model.score(groups).completions
-    weights = log_probs.detach().sum((1, 2, 3)).exp()
-    leaves = log_probs.detach().requires_grad_(True)
-    scores = Scores(log_probs.detach(), toy.reference.score(groups).completions.detach())
-    loss = estimator(leaves, energy(groups, scores), groups).loss
-    (each,) = torch.autograd.grad(loss * len(weights), leaves)
-    weighted = (each * weights[:, None, None, None] * log_probs).sum()
-    (gradient,) = torch.autograd.grad(weighted, model.logits)
-    return gradient
+
+def one_group_at_a_time(
+    toy: Toy, samples: int, energy: Energy, estimator: Estimator
+) -> tuple[Tensor, float]:
+    """The naive twin of :func:`ebmlm.testing.estimator_moments`: mean and variance by a loop."""
+    model, listed = toy.model, toy.listed()
+    batch = toy.groups(1).batch.rows(0, 1)
+    weighted = []
+    for group in itertools.product(range(len(listed)), repeat=samples):
+        rollouts = group_rollouts(batch, ANCHOR, listed[list(group)], toy.distribution, toy.ends)
+        log_probs = model.score(rollouts).completions
+        scores = Scores(log_probs.detach(), toy.reference.score(rollouts).completions.detach())
+        loss = estimator(log_probs, energy(rollouts, scores), rollouts).loss
+        (gradient,) = torch.autograd.grad(loss, model.logits)
+        weighted.append((float(log_probs.detach().sum().exp()), gradient))
+    mean = sum((weight * gradient for weight, gradient in weighted), torch.zeros(()))
+    return mean, sum(weight * float((each - mean).square().sum()) for weight, each in weighted)
 
 
 def exact_gradient(toy: Toy, functional: Callable[[Tensor], Tensor]) -> Tensor:

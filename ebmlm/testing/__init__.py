@@ -13,7 +13,6 @@ from ebmlm.testing.divergences import (
 from ebmlm.testing.enumeration import (
     all_completions,
     exact_moment_distance,
-    expected_gradient,
     group_rollouts,
 )
 from ebmlm.testing.moments import GradientMoments, estimator_moments
@@ -27,7 +26,6 @@ __all__ = [
     "exact_divergence",
     "exact_gibbs",
     "exact_moment_distance",
-    "expected_gradient",
     "forward_kl",
     "group_rollouts",
     "jensen_shannon",

@@ -12,12 +12,9 @@ import torch
 from torch import Tensor
 
 from ebmlm.distribution import TokenDistribution
-from ebmlm.energies.base import Energy
-from ebmlm.estimators.base import Estimator
-from ebmlm.language_model import LanguageModel
-from ebmlm.rollouts import Rollouts, Scores, SequenceBatch
+from ebmlm.rollouts import Rollouts, SequenceBatch
 
-__all__ = ["all_completions", "exact_moment_distance", "expected_gradient", "group_rollouts"]
+__all__ = ["all_completions", "exact_moment_distance", "group_rollouts"]
 
 
 def all_completions(vocabulary: int, horizon: int, end_tokens: tuple[int, ...] = ()) -> Tensor:
@@ -61,39 +58,3 @@ def exact_moment_distance(probabilities: Tensor, features: Tensor, reference: Te
     """
     moment = torch.einsum("c, c f -> f", probabilities, features)
     return (moment - reference).square().sum()
-
-
-def expected_gradient(
-    model: LanguageModel,
-    parameter: Tensor,
-    batch: SequenceBatch,
-    anchor: int,
-    energy: Energy,
-    estimator: Estimator,
-    distribution: TokenDistribution,
-    *,
-    samples: int,
-    horizon: int,
-    reference: LanguageModel | None = None,
-) -> Tensor:
-    """Exact expectation of an estimator's gradient over all groups of ``samples`` rollouts.
-
-    Every group of completions is given to energy and estimator as if it had been drawn, and its
-    gradient is weighted with its probability.
-    """
-    listed = all_completions(model.vocabulary_size, horizon, model.end_tokens)
-    everything = group_rollouts(batch, anchor, listed, distribution, model.end_tokens)
-    with torch.no_grad():
-        probabilities = model.score(everything).completions.sum(-1).exp()[0, 0]
-    total = torch.zeros_like(parameter)
-    for group in itertools.product(range(len(listed)), repeat=samples):
-        chosen = torch.tensor(group)
-        rollouts = group_rollouts(batch, anchor, listed[chosen], distribution, model.end_tokens)
-        log_probs = model.score(rollouts).completions
-        scores = Scores(log_probs.detach())
-        if reference is not None:
-            scores = Scores(log_probs.detach(), reference.score(rollouts).completions.detach())
-        loss = estimator(log_probs, energy(rollouts, scores), rollouts).loss
-        (gradient,) = torch.autograd.grad(loss, parameter)
-        total += probabilities[chosen].prod() * gradient
-    return total

@@ -7,7 +7,6 @@ parameters follows by the chain rule from each completion's own scores.
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 import torch
@@ -73,7 +72,7 @@ def estimator_moments(
     listed = all_completions(model.vocabulary_size, horizon, model.end_tokens)
     single = group_rollouts(batch, anchor, listed, distribution, model.end_tokens)
     tokens = model.score(single).completions[0, 0]
-    index = torch.tensor(list(_groups(len(listed), samples)))
+    index = _groups(len(listed), samples)
     rollouts = _one_group_a_row(single, index)
     scored = tokens.detach()[index].unsqueeze(1)
     weights = scored.sum((1, 2, 3)).exp()
@@ -103,14 +102,16 @@ def estimator_moments(
     return GradientMoments((mean @ jacobian).view_as(parameter), weights @ squares)
 
 
-def _groups(completions: int, samples: int) -> itertools.product[tuple[int, ...]]:
+def _groups(completions: int, samples: int) -> Tensor:
+    """Every group (group, sample) of numbers of completions."""
     count = completions**samples
     if count > _MOST_GROUPS:
         raise UserError(
             f"{completions} completions make {count} groups of {samples}: at most {_MOST_GROUPS}"
             " can be listed; use fewer tokens, a shorter horizon or fewer samples"
         )
-    return itertools.product(range(completions), repeat=samples)
+    every = torch.arange(completions)
+    return torch.cartesian_prod(*[every] * samples).view(count, samples)
 
 
 def _one_group_a_row(single: Rollouts, index: Tensor) -> Rollouts:

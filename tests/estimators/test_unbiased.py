@@ -36,8 +36,7 @@ from ebmlm.features import (
     Unnormalised,
 )
 from ebmlm.rollouts import Rollouts, Scores
-from ebmlm.testing import expected_gradient
-from tests.exact import ANCHOR, Toy, exact_gradient, expected_estimate
+from tests.exact import Toy, exact_gradient, expected_estimate
 from tests.helpers import seeded
 
 TOYS = {
@@ -258,29 +257,6 @@ def _angle(left: Tensor, right: Tensor) -> float:
     """One less the cosine."""
     likeness = torch.nn.functional.cosine_similarity(left.flatten(), right.flatten(), dim=0)
     return 1 - float(likeness)
-
-
-@pytest.mark.parametrize("name", ["plain", "end token"])
-@pytest.mark.parametrize("estimator", [RLOO(), GroupNorm()])
-def test_the_kit_gives_the_same_one_group_at_a_time(name: str, estimator: Estimator) -> None:
-    toy = TOYS[name]
-    energy = FeatureMatchingEnergy(feature_map(toy)) + 0.7 * KLEnergy()
-    model = toy.model
-    batch = toy.groups(1).batch.rows(0, 1)
-    found = expected_gradient(
-        model,
-        model.logits,
-        batch,
-        ANCHOR,
-        energy,
-        estimator,
-        toy.distribution,
-        samples=2,
-        horizon=toy.horizon,
-        reference=toy.reference,
-    )
-    expected = expected_estimate(toy, 2, energy, estimator)
-    torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
 
 
 def test_features_are_those_of_the_rollouts() -> None:

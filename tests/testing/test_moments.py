@@ -2,56 +2,59 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 import torch
 
 from ebmlm.distribution import Categorical
-from ebmlm.energies import FeatureMatchingEnergy, KLEnergy
+from ebmlm.energies import FeatureMatchingEnergy, FunctionEnergy, KLEnergy
 from ebmlm.errors import UserError
 from ebmlm.estimators import RLOO, Estimator, GroupNorm, Reinforce
 from ebmlm.features import HiddenStateFeatures
-from ebmlm.rollouts import Scores, SequenceBatch
-from ebmlm.testing import (
-    TabularLanguageModel,
-    all_completions,
-    estimator_moments,
-    expected_gradient,
-    group_rollouts,
-)
-from tests.helpers import seeded
+from ebmlm.testing import GradientMoments, estimator_moments
+from tests.exact import ANCHOR, Toy, one_group_at_a_time
+
+TOYS = {
+    "plain": Toy(),
+    "end token": Toy(vocabulary=3, ends=(1,)),
+    "cold with end token": Toy(ends=(1,), horizon=3, distribution=Categorical(0.6)),
+}
 
 
-@pytest.mark.parametrize("ends", [(), (1,)])
+def moments(toy: Toy, energy, estimator: Estimator, samples: int = 2) -> GradientMoments:
+    model = toy.model
+    return estimator_moments(
+        model,
+        model.logits,
+        toy.groups(1).batch.rows(0, 1),
+        ANCHOR,
+        energy,
+        estimator,
+        toy.distribution,
+        samples=samples,
+        horizon=toy.horizon,
+        reference=toy.reference,
+    )
+
+
+@pytest.mark.parametrize("name", TOYS)
 @pytest.mark.parametrize("estimator", [RLOO(), Reinforce(), GroupNorm()])
-def test_mean_and_variance_are_those_of_a_loop(estimator: Estimator, ends: tuple[int, ...]) -> None:
-    model = TabularLanguageModel(2, 3, end_tokens=ends, generator=seeded(0))
-    reference = TabularLanguageModel(2, 3, end_tokens=ends, generator=seeded(1)).frozen()
-    batch = SequenceBatch.of(torch.tensor([[0, 1, 1, 0]]))
-    energy = FeatureMatchingEnergy(HiddenStateFeatures(model.frozen())) + 0.3 * KLEnergy()
-    where = (model, model.logits, batch, 2, energy, estimator, Categorical(0.7))
-    found = estimator_moments(*where, samples=2, horizon=2, reference=reference)
-    mean = expected_gradient(*where, samples=2, horizon=2, reference=reference)
+def test_mean_and_variance_are_those_of_a_loop(name: str, estimator: Estimator) -> None:
+    toy = TOYS[name]
+    energy = FeatureMatchingEnergy(HiddenStateFeatures(toy.model.frozen())) + 0.7 * KLEnergy()
+    found = moments(toy, energy, estimator)
+    mean, variance = one_group_at_a_time(toy, 2, energy, estimator)
     torch.testing.assert_close(found.mean, mean, atol=1e-12, rtol=0)
-
-    variance, listed = 0.0, all_completions(2, 2, ends)
-    for group in itertools.product(range(len(listed)), repeat=2):
-        rollouts = group_rollouts(batch, 2, listed[list(group)], Categorical(0.7), ends)
-        log_probs = model.score(rollouts).completions
-        scores = Scores(log_probs.detach(), reference.score(rollouts).completions.detach())
-        loss = estimator(log_probs, energy(rollouts, scores), rollouts).loss
-        (gradient,) = torch.autograd.grad(loss, model.logits, retain_graph=True)
-        probability = float(log_probs.detach().sum().exp())
-        variance += probability * float((gradient - mean).square().sum())
     assert variance > 1e-3
     assert float(found.variance) == pytest.approx(variance, abs=1e-12)
 
 
+def test_a_baseline_takes_off_what_energies_share() -> None:
+    energy = FunctionEnergy(lambda rollouts: 3.0 + rollouts.completions[..., 0])
+    plain, left_out = (moments(TOYS["plain"], energy, part) for part in (Reinforce(), RLOO()))
+    torch.testing.assert_close(plain.mean, left_out.mean, atol=1e-10, rtol=0)
+    assert left_out.variance < plain.variance / 2
+
+
 def test_too_many_groups_are_refused_by_number() -> None:
-    model = TabularLanguageModel(4, 2)
-    batch = SequenceBatch.of(torch.tensor([[0, 1, 1, 0]]))
     with pytest.raises(UserError, match="16777216 groups of 6"):
-        estimator_moments(
-            model, model.logits, batch, 2, KLEnergy(), RLOO(), Categorical(), samples=6, horizon=2
-        )
+        moments(Toy(vocabulary=4), KLEnergy(), RLOO(), samples=6)
