@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ebmlm.errors import UserError
 from ebmlm.typing import Row, Scalar
 
 __all__ = [
@@ -22,62 +23,91 @@ __all__ = [
     "total_variation",
 ]
 
-Generator = Callable[[Tensor], Tensor]
-
 
 def exact_gibbs(
     reference_log_probs: Row, energies: Row, temperature: float = 1.0
 ) -> tuple[Row, Scalar]:
-    """Log-probabilities (completion,) of ``p_ref(y) exp(-E(y)/temperature) / Z``, and ``log Z``.
+    """Gibbs distribution ``p_ref(y) exp(-E(y)/temperature) / Z`` of an energy over a reference.
 
-    An energy of infinity rules a completion out. All in nats.
+    docs/mathematics.md, "Towards a reference".
+
+    Args:
+        reference_log_probs: (completion,) in nats.
+        energies: (completion,) in nats at temperature 1; infinity rules a completion out.
+        temperature: divisor of the energies, above 0.
+
+    Returns:
+        Its log-probabilities (completion,), and the scalar ``log Z``, in nats, with gradient.
 
     Raises:
-        ValueError: for a temperature that is not positive, or where nothing has any probability.
+        UserError: for a temperature that is not positive, an energy that is not a number or is
+            minus infinity, or where no completion has any probability.
     """
     if not temperature > 0:
-        raise ValueError(f"temperature is {temperature}: it must be above 0")
+        raise UserError(f"temperature is {temperature}: it must be above 0")
+    if not (energies > -torch.inf).all():
+        wrong = int((~(energies > -torch.inf)).nonzero()[0])
+        raise UserError(
+            f"the energy of completion {wrong} is {float(energies[wrong])}: it must be a number"
+            " above minus infinity"
+        )
     unnormalised = reference_log_probs - energies / temperature
     log_partition = unnormalised.logsumexp(0)
     if not log_partition.isfinite():
-        raise ValueError(
-            f"log Z is {float(log_partition)}: the energies leave no completion any probability,"
-            " or are not numbers; allow at least one"
+        raise UserError(
+            f"log Z is {float(log_partition)}: energies and reference leave no completion any"
+            " probability; allow at least one"
         )
     return unnormalised - log_partition, log_partition
 
 
 def forward_kl(ratio: Tensor) -> Tensor:
-    """``-log r`` with ``r = p / target``: the divergence KL(target || p)."""
+    """``-log r`` of ratios (completion,) p/target: gives KL(target || p) in nats."""
     return -ratio.log()
 
 
 def reverse_kl(ratio: Tensor) -> Tensor:
-    """``r log r``, zero at zero: the divergence KL(p || target)."""
+    """``r log r`` of ratios (completion,) p/target: gives KL(p || target) in nats."""
     return torch.special.xlogy(ratio, ratio)
 
 
 def jensen_shannon(ratio: Tensor) -> Tensor:
-    """The Jensen-Shannon divergence: mean KL of the two from their equal mixture, in nats."""
+    """Gives the mean KL of the two from their equal mixture, in nats (Lin 1991)."""
     mixed = (ratio + 1) / 2
     return (torch.special.xlogy(ratio, ratio / mixed) - mixed.log()) / 2
 
 
 def total_variation(ratio: Tensor) -> Tensor:
-    """``|r - 1| / 2``: half the summed absolute difference of the probabilities."""
+    """``|r - 1| / 2``: gives half the summed absolute difference of the probabilities."""
     return (ratio - 1).abs() / 2
 
 
-def exact_divergence(log_probs: Row, target_log_probs: Row, generator: Generator) -> Scalar:
-    """``sum_y t(y) f(p(y) / t(y))``: the f-divergence of p from a target t, with gradient.
+def exact_divergence(
+    log_probs: Row, target_log_probs: Row, function: Callable[[Tensor], Tensor]
+) -> Scalar:
+    """``sum_y t(y) f(p(y) / t(y))``: the f-divergence of p from a target t (Csiszar 1967).
 
-    Csiszar 1967. Both must be positive on the same completions.
+    A scalar with gradient, in nats for the functions here that have a logarithm. Completions that
+    neither of the two ever writes are left out.
 
     Args:
         log_probs: (completion,) of the policy, in nats, with gradient.
         target_log_probs: (completion,) of the target, in nats.
-        generator: f, convex with f(1) = 0: :func:`forward_kl`, :func:`reverse_kl`,
-            :func:`jensen_shannon`, :func:`total_variation`, or one of your own.
+        function: f, convex with f(1) = 0: :func:`forward_kl`, :func:`reverse_kl`,
+            :func:`jensen_shannon`, :func:`total_variation`, or one of your own. It is called with
+            the ratios ``p / t`` (completion,).
+
+    Raises:
+        UserError: where one of the two rules a completion out and the other does not: the sum is
+            then a limit that depends on f.
     """
-    ratio = (log_probs - target_log_probs).exp()
-    return (target_log_probs.exp() * generator(ratio)).sum()
+    possible = log_probs > -torch.inf
+    apart = possible != (target_log_probs > -torch.inf)
+    if apart.any():
+        wrong = int(apart.nonzero()[0])
+        raise UserError(
+            f"completion {wrong} has log-probabilities {float(log_probs[wrong])} and"
+            f" {float(target_log_probs[wrong])}: both must be able to write it, or neither"
+        )
+    ratio = (log_probs[possible] - target_log_probs[possible]).exp()
+    return (target_log_probs[possible].exp() * function(ratio)).sum()

@@ -31,8 +31,9 @@ class GradientMoments:
     """Exact moments of an estimator's gradient over groups drawn from the model.
 
     Attributes:
-        mean: in the shape of the parameter.
-        variance: ``E |g - E g|^2``, the trace of the gradient's covariance.
+        mean: in the shape of the parameter, in the energy's unit per unit of the parameter.
+        variance: scalar ``E |g - E g|^2``, the trace of the gradient's covariance, in that unit
+            squared.
     """
 
     mean: Tensor
@@ -54,6 +55,8 @@ def estimator_moments(
 ) -> GradientMoments:
     """Exact mean and variance of the gradient of one anchor, over groups of ``samples`` rollouts.
 
+    docs/mathematics.md, "Exactness".
+
     Args:
         model: the policy; small enough to list what it can say.
         parameter: of the model, in which gradients are taken.
@@ -67,11 +70,21 @@ def estimator_moments(
         reference: for energies that need one.
 
     Raises:
-        UserError: for more than a hundred thousand groups.
+        UserError: for a batch of several sequences, more than a hundred thousand groups, or a
+            distribution whose scores of all completions do not add up to one (greedy, or
+            truncated: scoring counts a truncated token in).
     """
+    if len(batch) != 1:
+        raise UserError(f"{len(batch)} sequences: exact moments are those of one; give batch.rows")
     listed = all_completions(model.vocabulary_size, horizon, model.end_tokens)
     single = group_rollouts(batch, anchor, listed, distribution, model.end_tokens)
     tokens = model.score(single).completions[0, 0]
+    total = float(tokens.detach().sum(-1).exp().sum())
+    if abs(total - 1) > 1e-9:
+        raise UserError(
+            f"under {distribution} the probabilities of all completions add up to {total:.6g}:"
+            " exact moments need 1, so draw without truncation"
+        )
     index = _groups(len(listed), samples)
     rollouts = _one_group_a_row(single, index)
     scored = tokens.detach()[index].unsqueeze(1)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ebmlm.distribution import Categorical
+from ebmlm.distribution import Categorical, Greedy, TokenDistribution
 from ebmlm.energies import FeatureMatchingEnergy, FunctionEnergy, KLEnergy
 from ebmlm.errors import UserError
 from ebmlm.estimators import RLOO, Estimator, GroupNorm, Reinforce
 from ebmlm.features import HiddenStateFeatures
+from ebmlm.rollouts import SequenceBatch
 from ebmlm.testing import GradientMoments, estimator_moments
 from tests.exact import ANCHOR, Toy, one_group_at_a_time
 
@@ -58,3 +59,18 @@ def test_a_baseline_takes_off_what_energies_share() -> None:
 def test_too_many_groups_are_refused_by_number() -> None:
     with pytest.raises(UserError, match="16777216 groups of 6"):
         moments(Toy(vocabulary=4), KLEnergy(), RLOO(), samples=6)
+
+
+@pytest.mark.parametrize("distribution", [Categorical(top_k=1), Categorical(top_p=0.5), Greedy()])
+def test_distributions_that_do_not_add_up_are_refused(distribution: TokenDistribution) -> None:
+    with pytest.raises(UserError, match="add up to"):
+        moments(Toy(distribution=distribution), KLEnergy(), RLOO())
+
+
+def test_one_sequence_at_a_time() -> None:
+    model = Toy().model
+    batch = SequenceBatch.of(torch.zeros(2, 4, dtype=torch.long))
+    with pytest.raises(UserError, match="2 sequences"):
+        estimator_moments(
+            model, model.logits, batch, 2, KLEnergy(), RLOO(), Categorical(), samples=2, horizon=1
+        )
