@@ -35,6 +35,15 @@ class TokenDistribution(ABC):
     def log_prob(self, logits: RowVocabulary, tokens: Row) -> Row:
         """Return the log-probability (row,) in nats of ``tokens``, differentiable in ``logits``."""
 
+    def log_probs(self, logits: RowVocabulary) -> RowVocabulary:
+        """Return the log-probability in nats of every token, minus infinity if never drawn.
+
+        By default what :meth:`log_prob` says of each token.
+        """
+        rows, size = logits.shape
+        tokens = torch.arange(size, device=logits.device).repeat(rows)
+        return self.log_prob(logits.repeat_interleave(size, dim=0), tokens).view(rows, size)
+
     @abstractmethod
     def sample(self, logits: RowVocabulary, uniforms: Row) -> Row:
         """Return one token (row,) per row, by inversion of ``uniforms`` in [0, 1)."""
@@ -122,6 +131,15 @@ class Categorical(TokenDistribution):
             scaled = scaled.masked_fill(excluded, -torch.inf)
         return chosen - scaled.logsumexp(-1)
 
+    def log_probs(self, logits: RowVocabulary) -> RowVocabulary:
+        """See :meth:`TokenDistribution.log_probs`; the truncation itself has no gradient."""
+        scaled = logits / self.temperature
+        with torch.no_grad():
+            excluded = self._truncated(scaled)
+        if excluded is not None:
+            scaled = scaled.masked_fill(excluded, -torch.inf)
+        return scaled.log_softmax(-1)
+
     def sample(self, logits: RowVocabulary, uniforms: Row) -> Row:
         """Draw tokens (row,) by inverting the distribution function at ``uniforms``."""
         scaled = logits if self.temperature == 1 else logits / self.temperature
@@ -144,6 +162,11 @@ class Greedy(TokenDistribution):
     def log_prob(self, logits: RowVocabulary, tokens: Row) -> Row:
         """Zero (row,): a token that was drawn greedily had probability one. It has no gradient."""
         return logits.new_zeros(tokens.shape)
+
+    def log_probs(self, logits: RowVocabulary) -> RowVocabulary:
+        """Zero at the argmax (row, vocabulary), minus infinity elsewhere. It has no gradient."""
+        chosen = logits.detach().argmax(-1, keepdim=True)
+        return torch.full_like(logits, -torch.inf, requires_grad=False).scatter(-1, chosen, 0.0)
 
     def sample(self, logits: RowVocabulary, uniforms: Row) -> Row:
         """Return the argmax (row,); ``uniforms`` are not used."""

@@ -19,6 +19,7 @@ from ebmlm.testing import (
     all_completions,
     estimator_moments,
     group_rollouts,
+    list_completions,
 )
 from tests.helpers import made_rollouts, seeded
 
@@ -99,8 +100,10 @@ def one_group_at_a_time(
     toy: Toy, samples: int, energy: Energy, estimator: Estimator
 ) -> tuple[Tensor, float]:
     """The naive twin of :func:`ebmlm.testing.estimator_moments`: mean and variance by a loop."""
-    model, listed = toy.model, toy.listed()
+    model = toy.model
     batch = toy.groups(1).batch.rows(0, 1)
+    everything = list_completions(model, batch, ANCHOR, toy.distribution, toy.horizon)
+    listed = everything.possible().tokens
     weighted = []
     for group in itertools.product(range(len(listed)), repeat=samples):
         rollouts = group_rollouts(batch, ANCHOR, listed[list(group)], toy.distribution, toy.ends)

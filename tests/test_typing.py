@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import subprocess
 import sys
+from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 import typeguard
 from torch import Tensor
+from torchtyping import TensorType
+from torchtyping.tensor_details import ShapeDetail
 
 import ebmlm.typing
 from ebmlm.distribution import Categorical
@@ -22,6 +26,47 @@ from ebmlm.rollouts import Rollouts, SequenceBatch
 from ebmlm.samplers import sequence_uniforms
 from ebmlm.typing import BatchAnchor, BatchAnchorSample, Scalar
 from tests.helpers import made_rollouts, packed_batch
+
+
+class _Gone:
+    """An attribute that reads as if it were not there."""
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        raise AttributeError("names")
+
+
+def _afresh(name: str) -> ModuleType:
+    """A module that is imported already, executed once more; the first stays where it is."""
+    spec = importlib.util.find_spec(name)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(params=["torch has names", "torch has no names"], autouse=True)
+def mended(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether torchtyping is mended: every test of this file runs both ways on any torch."""
+    as_shipped = _afresh("torchtyping.tensor_details").ShapeDetail
+    for method in ("check", "tensor_repr"):
+        monkeypatch.setattr(ShapeDetail, method, vars(as_shipped)[method])
+    if request.param == "torch has no names":
+        monkeypatch.setattr(Tensor, "names", _Gone(), raising=False)
+    elif not hasattr(Tensor, "names"):
+        monkeypatch.setattr(
+            Tensor, "names", property(lambda tensor: (None,) * tensor.ndim), raising=False
+        )
+    _afresh("ebmlm.typing")
+    return not hasattr(Tensor, "names")
+
+
+def test_two_methods_are_mended_where_names_are_gone(mended: bool) -> None:
+    ours = {
+        name
+        for name, method in vars(ShapeDetail).items()
+        if getattr(method, "__module__", None) == ebmlm.typing.__name__
+    }
+    assert ours == ({"check", "tensor_repr"} if mended else set())
 
 
 @typeguard.typechecked
@@ -54,7 +99,7 @@ def test_an_axis_means_one_size_within_a_call(weights: Tensor) -> None:
         maybe(torch.ones(2, 3, 4), weights)
 
 
-@pytest.mark.parametrize("weights", [torch.ones(()), torch.ones(2), torch.ones(2, 3, 4)])
+@pytest.mark.parametrize("weights", [torch.ones(()), torch.ones(2), torch.ones(5, 2, 3)])
 def test_the_number_of_axes_counts(weights: Tensor) -> None:
     with pytest.raises(TypeError):
         spread(torch.ones(2, 3, 4), weights)
@@ -67,10 +112,28 @@ def test_what_is_returned_is_checked_too() -> None:
         turned(torch.ones(2, 3, 4))
 
 
-def test_a_message_can_be_printed() -> None:
-    with pytest.raises(TypeError, match="TensorType") as caught:
+@pytest.mark.parametrize(
+    ("kind", "right", "wrong"),
+    [
+        (TensorType[2, "axis"], [(2, 1), (2, 5)], [(3, 1), (2,), (1, 2, 5)]),
+        (TensorType["axis":2], [(2,)], [(3,), (), (1, 2)]),
+        (TensorType[-1, 3], [(1, 3), (2, 3)], [(3, 1), (3,)]),
+        (TensorType[..., 3], [(3,), (1, 2, 3)], [(), (3, 1)]),
+        (TensorType[..., "axis", 3], [(2, 3), (1, 2, 3)], [(3,), (2, 3, 1)]),
+    ],
+)
+def test_what_no_shape_here_needs_means_what_it_did(kind: Any, right: Any, wrong: Any) -> None:
+    """Other code of the same process may use torchtyping, whose methods are replaced for all."""
+    detail = kind.__metadata__[0]["details"][0]
+    assert all(detail.check(torch.ones(shape)) for shape in right)
+    assert not any(detail.check(torch.ones(shape)) for shape in wrong)
+
+
+def test_the_message_says_what_was_expected_and_what_came() -> None:
+    with pytest.raises(TypeError) as caught:
         spread(torch.ones(2, 3), torch.ones(2, 3))
-    assert "3" in str(caught.value)
+    expected = "type TensorType['batch', 'anchor', 'sample'], got type TensorType[2, 3] instead"
+    assert expected in str(caught.value)
 
 
 @pytest.mark.parametrize("name", [name for name in ebmlm.typing.__all__ if name != "Scalar"])

@@ -109,6 +109,15 @@ class Energy(ABC):
         """Rollouts per anchor that it needs: 2 where it compares them with each other."""
         return 1
 
+    @property
+    def bias(self) -> str | None:
+        """Why its terms are not the first variation of their functional; None where they are.
+
+        A declaration in words: the test kit holds an energy that declares nothing to exactness
+        (docs/testing.md, "Declared bias").
+        """
+        return None
+
     def __add__(self, other: Energy) -> Energy:
         return SumEnergy([self, other])
 
@@ -140,6 +149,12 @@ class SumEnergy(Energy):
         """The most that any of its parts needs."""
         return max(energy.minimum_samples for energy in self.energies)
 
+    @property
+    def bias(self) -> str | None:
+        """What its parts say, each reason once."""
+        reasons = dict.fromkeys(energy.bias for energy in self.energies if energy.bias)
+        return "; ".join(reasons) or None
+
     def __call__(self, rollouts: Rollouts, scores: Scores) -> EnergyTerms:
         """See :meth:`Energy.__call__`."""
         total = self.energies[0](rollouts, scores)
@@ -164,6 +179,11 @@ class ScaledEnergy(Energy):
     def minimum_samples(self) -> int:
         """What the scaled energy needs."""
         return self.energy.minimum_samples
+
+    @property
+    def bias(self) -> str | None:
+        """What the scaled energy says."""
+        return self.energy.bias
 
     def __call__(self, rollouts: Rollouts, scores: Scores) -> EnergyTerms:
         """See :meth:`Energy.__call__`."""

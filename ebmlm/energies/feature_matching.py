@@ -105,6 +105,11 @@ class FeatureMatchingEnergy(Energy):
         """Two, unless the diversity coefficient is zero."""
         return 2 if self.diversity else 1
 
+    @property
+    def bias(self) -> str | None:
+        """What the whitening says."""
+        return self.whitening.bias
+
     @torch.no_grad()
     def __call__(self, rollouts: Rollouts, scores: Scores) -> EnergyTerms:
         """See :meth:`Energy.__call__`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ebmlm.estimators.base import (
     Estimate,
     Estimator,
+    credit_bias,
     mean_over_anchors,
     mean_token_log_prob,
     policy_gradient,
@@ -20,6 +21,7 @@ __all__ = [
     "Estimator",
     "GroupNorm",
     "Reinforce",
+    "credit_bias",
     "leave_one_out_baseline",
     "mean_over_anchors",
     "mean_token_log_prob",

@@ -16,6 +16,7 @@ from ebmlm.typing import BatchAnchor, BatchAnchorSample, BatchAnchorSampleToken,
 __all__ = [
     "Estimate",
     "Estimator",
+    "credit_bias",
     "mean_over_anchors",
     "mean_token_log_prob",
     "policy_gradient",
@@ -47,6 +48,15 @@ class Estimator(ABC):
 
     minimum_samples: int = 1
 
+    @property
+    def bias(self) -> str | None:
+        """Why its expected gradient is not that of the energy's functional; None where it is.
+
+        A declaration in words: the test kit holds an estimator that declares nothing to exactness
+        (docs/testing.md, "Declared bias").
+        """
+        return None
+
     @abstractmethod
     def __call__(
         self, log_probs: BatchAnchorSampleToken, terms: EnergyTerms, rollouts: Rollouts
@@ -73,6 +83,14 @@ def mean_token_log_prob(log_probs: BatchAnchorSampleToken, mask: BatchAnchorSamp
     short rollouts.
     """
     return sequence_log_prob(log_probs, mask) / mask.sum(-1).clamp(min=1)
+
+
+def credit_bias(credit: Credit) -> str | None:
+    """What :attr:`Estimator.bias` says of a credit: None for :func:`sequence_log_prob` alone."""
+    if credit is sequence_log_prob:
+        return None
+    name = getattr(credit, "__name__", type(credit).__name__)
+    return f"credit is {name}, not a rollout's whole log-probability"
 
 
 def mean_over_anchors(values: BatchAnchor, anchor_mask: BatchAnchor) -> Scalar:

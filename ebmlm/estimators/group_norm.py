@@ -41,6 +41,11 @@ class GroupNorm(Estimator):
         self.credit = credit
         self.epsilon = epsilon
 
+    @property
+    def bias(self) -> str | None:
+        """Always."""
+        return "mean and deviation contain the sample that they are applied to"
+
     def __call__(
         self, log_probs: BatchAnchorSampleToken, terms: EnergyTerms, rollouts: Rollouts
     ) -> Estimate:

@@ -7,6 +7,7 @@ from ebmlm.estimators.base import (
     Credit,
     Estimate,
     Estimator,
+    credit_bias,
     policy_gradient,
     sequence_log_prob,
 )
@@ -27,6 +28,11 @@ class Reinforce(Estimator):
     def __init__(self, baseline: float = 0.0, credit: Credit = sequence_log_prob) -> None:
         self.baseline = baseline
         self.credit = credit
+
+    @property
+    def bias(self) -> str | None:
+        """None with sequence credit."""
+        return credit_bias(self.credit)
 
     def __call__(
         self, log_probs: BatchAnchorSampleToken, terms: EnergyTerms, rollouts: Rollouts

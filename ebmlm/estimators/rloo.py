@@ -14,6 +14,7 @@ from ebmlm.estimators.base import (
     Credit,
     Estimate,
     Estimator,
+    credit_bias,
     policy_gradient,
     sequence_log_prob,
 )
@@ -60,6 +61,11 @@ class RLOO(Estimator):
 
     def __init__(self, credit: Credit = sequence_log_prob) -> None:
         self.credit = credit
+
+    @property
+    def bias(self) -> str | None:
+        """None with sequence credit."""
+        return credit_bias(self.credit)
 
     def __call__(
         self, log_probs: BatchAnchorSampleToken, terms: EnergyTerms, rollouts: Rollouts

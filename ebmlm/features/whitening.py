@@ -31,9 +31,16 @@ __all__ = [
 # Singular values under this share of the largest count as zero.
 _RANK = 1e-5
 
+_OWN_ROLLOUTS = "whitened by a map that is made of the very rollouts it is applied to"
+
 
 class Whitening(ABC):
     """Answers one question: in which metric are features compared?"""
+
+    @property
+    def bias(self) -> str | None:
+        """Why matching in this metric has a biased gradient; None where it has not."""
+        return None
 
     @abstractmethod
     def __call__(
@@ -93,6 +100,11 @@ class FeatureSpaceWhitening(Whitening):
     squared length N, so the diversity term only tells duplicates apart.
     """
 
+    @property
+    def bias(self) -> str | None:
+        """Always."""
+        return _OWN_ROLLOUTS
+
     def __call__(
         self, features: Features, anchor_mask: BatchAnchor
     ) -> tuple[BatchAnchorSampleFeature, BatchAnchorSampleFeature]:
@@ -120,6 +132,11 @@ class SampleSpaceWhitening(Whitening):
     factor sqrt(N)) and to N copies of the reference, which scales the raw reference by one number
     per sample. Needed to reproduce published numbers.
     """
+
+    @property
+    def bias(self) -> str | None:
+        """Always."""
+        return _OWN_ROLLOUTS
 
     def __call__(
         self, features: Features, anchor_mask: BatchAnchor
@@ -227,8 +244,9 @@ class BatchMetricWhitening(Whitening):
     def __call__(
         self, features: Features, anchor_mask: BatchAnchor
     ) -> tuple[BatchAnchorSampleFeature, BatchAnchorSampleFeature]:
-        """See :meth:`Whitening.__call__`; without a valid anchor, features are left as they are."""
-        if not anchor_mask.any():
+        """See :meth:`Whitening.__call__`; without any reference, features are left as they are."""
+        references = _references(features)[anchor_mask]
+        if not references.any():
             return NoWhitening()(features, anchor_mask)
-        metric = Metric(_references(features)[anchor_mask], self.shrinkage)
+        metric = Metric(references, self.shrinkage)
         return MetricWhitening(metric)(features, anchor_mask)

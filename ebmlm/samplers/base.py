@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
+from typing import Self
 
 import torch
 
@@ -29,6 +31,8 @@ class Sampler(ABC):
         horizon: tokens of a rollout at most, G.
         samples: rollouts per anchor, N.
         distribution: how a token is drawn from the model's logits.
+
+    All four are read when rollouts are drawn, so that a copy may have another of them.
     """
 
     anchors: AnchorPlacement
@@ -51,3 +55,9 @@ class Sampler(ABC):
             batch: real text.
             generator: a CPU generator; torch's default one where none is given.
         """
+
+    def with_distribution(self, distribution: TokenDistribution) -> Self:
+        """Return a copy of this sampler that draws from ``distribution``."""
+        other = copy.copy(self)
+        other.distribution = distribution
+        return other

@@ -17,8 +17,8 @@ from ebmlm.energies.base import Energy
 from ebmlm.errors import UserError
 from ebmlm.estimators.base import Estimator
 from ebmlm.language_model import LanguageModel
-from ebmlm.rollouts import Rollouts, Scores, SequenceBatch
-from ebmlm.testing.enumeration import all_completions, group_rollouts
+from ebmlm.rollouts import Scores, SequenceBatch
+from ebmlm.testing.completions import list_completions
 from ebmlm.typing import Scalar
 
 __all__ = ["GradientMoments", "estimator_moments"]
@@ -70,25 +70,20 @@ def estimator_moments(
         reference: for energies that need one.
 
     Raises:
-        UserError: for a batch of several sequences, more than a hundred thousand groups, or a
-            distribution whose scores of all completions do not add up to one (greedy, or
-            truncated: scoring counts a truncated token in).
+        UserError: for a batch of several sequences, more than a hundred thousand groups, a greedy
+            distribution (it has no gradient), or a model whose probabilities do not add up to one.
     """
     if len(batch) != 1:
         raise UserError(f"{len(batch)} sequences: exact moments are those of one; give batch.rows")
-    listed = all_completions(model.vocabulary_size, horizon, model.end_tokens)
-    single = group_rollouts(batch, anchor, listed, distribution, model.end_tokens)
+    if distribution.temperature == 0:
+        raise UserError("a greedy distribution has no policy gradient: use a temperature above 0")
+    possible = list_completions(model, batch, anchor, distribution, horizon).possible()
+    single = possible.rollouts
     tokens = model.score(single).completions[0, 0]
-    total = float(tokens.detach().sum(-1).exp().sum())
-    if abs(total - 1) > 1e-9:
-        raise UserError(
-            f"under {distribution} the probabilities of all completions add up to {total:.6g}:"
-            " exact moments need 1, so draw without truncation"
-        )
-    index = _groups(len(listed), samples)
-    rollouts = _one_group_a_row(single, index)
+    index = _groups(len(possible), samples)
+    rollouts = possible.groups(index)
+    weights = possible.log_probs().detach()[index].sum(-1).exp()
     scored = tokens.detach()[index].unsqueeze(1)
-    weights = scored.sum((1, 2, 3)).exp()
     scores = Scores(scored)
     if reference is not None:
         with torch.no_grad():
@@ -125,17 +120,3 @@ def _groups(completions: int, samples: int) -> Tensor:
         )
     every = torch.arange(completions)
     return torch.cartesian_prod(*[every] * samples).view(count, samples)
-
-
-def _one_group_a_row(single: Rollouts, index: Tensor) -> Rollouts:
-    """The completions of ``single`` as groups (group, sample), one in each row of a batch."""
-    rows = len(index)
-    batch = single.batch.map(lambda tensor: tensor.expand(rows, *tensor.shape[1:]))
-    return Rollouts.given(
-        batch,
-        single.anchors.expand(rows, -1),
-        single.anchor_mask.expand(rows, -1),
-        single.completions[0, 0][index].unsqueeze(1),
-        single.distribution,
-        completion_mask=single.completion_mask[0, 0][index].unsqueeze(1),
-    )

@@ -71,6 +71,11 @@ class TabularLanguageModel(LanguageModel, nn.Module):
         )
         self._powers = (vocabulary + 1) ** torch.arange(order)
 
+    def extra_repr(self) -> str:
+        """What stands between the brackets when it is printed."""
+        shown = f"vocabulary={self.vocabulary_size}, order={self.order}"
+        return f"{shown}, end_tokens={self.end_tokens}, logits of spread {self.logits.std():.2g}"
+
     def start(
         self,
         batch: SequenceBatch,

@@ -11,7 +11,8 @@ from ebmlm.errors import UserError
 from ebmlm.estimators import RLOO, Estimator, GroupNorm, Reinforce
 from ebmlm.features import HiddenStateFeatures
 from ebmlm.rollouts import SequenceBatch
-from ebmlm.testing import GradientMoments, estimator_moments
+from ebmlm.testing import GradientMoments, TabularEnergy, estimator_moments, list_completions
+from ebmlm.testing.bugs.language_models import ShiftedParents
 from tests.exact import ANCHOR, Toy, one_group_at_a_time
 
 TOYS = {
@@ -61,10 +62,51 @@ def test_too_many_groups_are_refused_by_number() -> None:
         moments(Toy(vocabulary=4), KLEnergy(), RLOO(), samples=6)
 
 
-@pytest.mark.parametrize("distribution", [Categorical(top_k=1), Categorical(top_p=0.5), Greedy()])
-def test_distributions_that_do_not_add_up_are_refused(distribution: TokenDistribution) -> None:
+TRUNCATED = [Categorical(top_k=2), Categorical(0.7, top_p=0.6), Categorical(1.5, 2, 0.7)]
+
+
+@pytest.mark.parametrize("distribution", TRUNCATED)
+def test_truncated_distributions_count_what_can_be_drawn(distribution: TokenDistribution) -> None:
+    """Against a loop over groups with the probabilities that truncation leaves."""
+    toy = Toy(vocabulary=3, ends=(1,), distribution=distribution)
+    batch = toy.groups(1).batch.rows(0, 1)
+    listed = list_completions(toy.model, batch, ANCHOR, distribution, toy.horizon)
+    probabilities = listed.log_probs().exp()
+    assert float(probabilities.detach().sum()) == pytest.approx(1, abs=1e-12)
+    assert (probabilities == 0).any()
+    energy = FunctionEnergy(lambda rollouts: rollouts.completions.double().sum(-1))
+    found = moments(toy, energy, RLOO())
+
+    model = toy.model
+    listed = list_completions(model, batch, ANCHOR, distribution, toy.horizon)
+    mean = listed.log_probs().exp() @ listed.tokens.double().sum(-1)
+    (expected,) = torch.autograd.grad(mean, model.logits)
+    torch.testing.assert_close(found.mean, expected, atol=1e-10, rtol=0)
+    alone, variance = one_group_at_a_time(toy, 2, energy, RLOO())
+    torch.testing.assert_close(found.mean, alone, atol=1e-12, rtol=0)
+    assert float(found.variance) == pytest.approx(variance, abs=1e-12)
+
+
+def test_greedy_distributions_are_refused() -> None:
+    with pytest.raises(UserError, match="no policy gradient"):
+        moments(Toy(distribution=Greedy()), KLEnergy(), RLOO())
+
+
+def test_models_that_do_not_add_up_are_refused() -> None:
+    wrong = ShiftedParents()
+    batch = SequenceBatch.of(torch.tensor([[0, 1, 2, 1]]))
     with pytest.raises(UserError, match="add up to"):
-        moments(Toy(distribution=distribution), KLEnergy(), RLOO())
+        estimator_moments(
+            wrong,
+            wrong.logits,
+            batch,
+            2,
+            TabularEnergy(3, torch.zeros(3, dtype=torch.float64)),
+            RLOO(),
+            Categorical(),
+            samples=2,
+            horizon=1,
+        )
 
 
 def test_one_sequence_at_a_time() -> None:

@@ -1,0 +1,211 @@
+"""Every implementation in the package, and every deliberate bug, by the kind of part it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+
+from ebmlm.distribution import Categorical
+from ebmlm.energies import FeatureMatchingEnergy, FunctionEnergy, KLEnergy, cosine
+from ebmlm.estimators import RLOO, GroupNorm, Reinforce, mean_token_log_prob, sequence_log_prob
+from ebmlm.features import (
+    BatchMetricWhitening,
+    Depths,
+    FeatureSpaceWhitening,
+    HiddenStateFeatures,
+    LayerLength,
+    MeanToken,
+    Metric,
+    MetricWhitening,
+    PerToken,
+    Quartiles,
+    SampleSpaceWhitening,
+    Unnormalised,
+)
+from ebmlm.language_model import LanguageModel
+from ebmlm.objectives import PolicyObjective, recipes
+from ebmlm.rollouts import Rollouts
+from ebmlm.samplers import BlockParallelSampler, GivenAnchors, StridedAnchors
+from ebmlm.testing import bugs, checks, laws
+from ebmlm.testing.report import Report
+from ebmlm.testing.tabular import TabularLanguageModel
+from ebmlm.testing.tiny import tiny_transformer
+
+__all__ = ["KINDS", "Kind"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of part.
+
+    Attributes:
+        name: of the kind, in the plural.
+        laws: that hold for it.
+        check: tries all of them on what a maker makes.
+        implementations: the package's own, by name: functions that make one.
+        bugs: deliberately wrong ones.
+        exempt: by the name of an implementation, laws that it may break, with the reason.
+    """
+
+    name: str
+    laws: tuple[Callable[..., None], ...]
+    check: Callable[..., Report]
+    implementations: Mapping[str, Callable[[], Any]]
+    bugs: tuple[bugs.Bug, ...]
+    exempt: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+def _table(ends: tuple[int, ...] = ()) -> TabularLanguageModel:
+    generator = torch.Generator().manual_seed(0)
+    return TabularLanguageModel(3, 4, end_tokens=ends, hidden=3, generator=generator)
+
+
+def _features(**options: Any) -> HiddenStateFeatures:
+    return HiddenStateFeatures(_table().frozen(), **options)
+
+
+def _matching(**options: Any) -> FeatureMatchingEnergy:
+    return FeatureMatchingEnergy(_features(), **options)
+
+
+def _metric() -> MetricWhitening:
+    generator = torch.Generator().manual_seed(2)
+    return MetricWhitening(Metric(torch.randn(9, 9, generator=generator, dtype=torch.float64)))
+
+
+def _length(rollouts: Rollouts) -> torch.Tensor:
+    return rollouts.token_mask().sum(-1).double()
+
+
+def _group_norm(model: LanguageModel) -> PolicyObjective:
+    sampler = BlockParallelSampler(StridedAnchors(1, 2), 3, 2, Categorical(0.8, top_p=0.9))
+    return PolicyObjective(sampler, FunctionEnergy(_length), GroupNorm())
+
+
+def _prompted(model: LanguageModel) -> PolicyObjective:
+    sampler = BlockParallelSampler(GivenAnchors(), 3, 2)
+    energy = FunctionEnergy(_length) + 0.1 * KLEnergy()
+    return PolicyObjective(sampler, energy, RLOO(), reference=model.frozen(), cross_entropy=0.1)
+
+
+def _small(**options: Any) -> Callable[[], Any]:
+    recipe = partial(recipes.ebft, horizon=2, stride=2, context=1, samples=3, **options)
+    return lambda: recipe
+
+
+ESTIMATORS = Kind(
+    "estimators",
+    laws.ESTIMATOR_LAWS,
+    checks.check_estimator,
+    {
+        "RLOO": RLOO,
+        "RLOO, token mean": partial(RLOO, mean_token_log_prob),
+        "Reinforce": Reinforce,
+        "Reinforce, baseline 2": partial(Reinforce, 2.0),
+        "Reinforce, token mean": partial(Reinforce, credit=mean_token_log_prob),
+        "GroupNorm": GroupNorm,
+        "GroupNorm, sequence": partial(GroupNorm, sequence_log_prob),
+    },
+    bugs.ESTIMATOR_BUGS,
+)
+
+ENERGIES = Kind(
+    "energies",
+    laws.ENERGY_LAWS,
+    checks.check_energy,
+    {
+        "FeatureMatching": _matching,
+        "FeatureMatching, cosine": partial(_matching, diversity=0.5, similarity=cosine),
+        "FeatureMatching, alignment": partial(_matching, diversity=0.0),
+        "FeatureMatching, layers apart": lambda: FeatureMatchingEnergy(_features(apart=True)),
+        "FeatureMatching, feature space": partial(
+            _matching, whitening=FeatureSpaceWhitening(), similarity=cosine
+        ),
+        "FeatureMatching, sample space": partial(
+            _matching, whitening=SampleSpaceWhitening(), similarity=cosine
+        ),
+        "FeatureMatching, metric": lambda: _matching(whitening=_metric()),
+        "FeatureMatching, batch metric": partial(_matching, whitening=BatchMetricWhitening()),
+        "KL": KLEnergy,
+        "FeatureMatching + 0.1 KL": lambda: _matching() + 0.1 * KLEnergy(),
+        "FunctionEnergy": partial(FunctionEnergy, _length),
+    },
+    bugs.ENERGY_BUGS,
+    {
+        "FeatureMatching, batch metric": {
+            "neighbours_move_no_energy": "one metric for the whole batch"
+        }
+    },
+)
+
+SAMPLERS = Kind(
+    "samplers",
+    laws.SAMPLER_LAWS,
+    checks.check_sampler,
+    {
+        "BlockParallel": BlockParallelSampler,
+        "BlockParallel, dense": lambda: BlockParallelSampler(StridedAnchors(1, 1), 2, 3),
+        "BlockParallel, nucleus": lambda: BlockParallelSampler(
+            StridedAnchors(2, 3), 3, 1, Categorical(0.6, top_p=0.7)
+        ),
+        "BlockParallel, given anchors": lambda: BlockParallelSampler(GivenAnchors(), 3, 2),
+    },
+    bugs.SAMPLER_BUGS,
+)
+
+FEATURE_MAPS = Kind(
+    "feature maps",
+    laws.FEATURE_MAP_LAWS,
+    checks.check_feature_map,
+    {
+        "HiddenStates": _features,
+        "HiddenStates, mean token": partial(_features, pooling=MeanToken()),
+        "HiddenStates, quartiles": partial(_features, pooling=Quartiles(), apart=True),
+        "HiddenStates, per token": partial(_features, pooling=PerToken()),
+        "HiddenStates, layer length": partial(_features, normalisation=LayerLength()),
+        "HiddenStates, unnormalised": partial(
+            _features, layers=Depths([0.0, 1.0]), normalisation=Unnormalised()
+        ),
+        "HiddenStates of a Llama": lambda: HiddenStateFeatures(tiny_transformer()),
+    },
+    bugs.FEATURE_MAP_BUGS,
+)
+
+LANGUAGE_MODELS = Kind(
+    "language models",
+    laws.LANGUAGE_MODEL_LAWS,
+    checks.check_language_model,
+    {
+        "Tabular": _table,
+        "Tabular, ends": partial(_table, (1,)),
+        "Transformers, Llama": partial(tiny_transformer, end_tokens=(2,), num_key_value_heads=2),
+        "Transformers, GPT-NeoX": partial(tiny_transformer, "gpt_neox"),
+        "Transformers, OPT": partial(
+            tiny_transformer, "opt", ffn_dim=24, word_embed_proj_dim=16, pad_token_id=0
+        ),
+    },
+    bugs.LANGUAGE_MODEL_BUGS,
+)
+
+OBJECTIVES = Kind(
+    "objectives",
+    laws.OBJECTIVE_LAWS,
+    checks.check_objective,
+    {
+        "EBFT": lambda: recipes.ebft,
+        "EBFT with KL": _small(kl=0.1),
+        "EBFT, top-p": _small(distribution=Categorical(0.6, top_p=0.8), cross_entropy=0.0),
+        "EBFT, unbiased": lambda: recipes.ebft_unbiased,
+        "SFT": lambda: recipes.sft,
+        "GroupNorm of a function": lambda: _group_norm,
+        "RLOO on prompts, with KL": lambda: _prompted,
+    },
+    bugs.OBJECTIVE_BUGS,
+)
+
+KINDS = (ESTIMATORS, ENERGIES, SAMPLERS, FEATURE_MAPS, LANGUAGE_MODELS, OBJECTIVES)
+"""Every kind of part that has laws."""

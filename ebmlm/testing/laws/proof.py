@@ -1,0 +1,123 @@
+"""How a law is tried: many small cases, and the smallest one that breaks it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, Protocol, TypeVar
+
+import torch
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+from torch import Tensor
+
+from ebmlm.testing.describe import largest_gap, numbers
+
+__all__ = [
+    "EXAMPLES",
+    "Draw",
+    "LawViolation",
+    "cases_tried",
+    "for_all",
+    "require",
+    "require_equal",
+    "tolerance",
+]
+
+T = TypeVar("T")
+
+EXAMPLES = 50
+"""Cases that a law is tried on unless another number is given."""
+
+_TRIED: ContextVar[int] = ContextVar("_TRIED", default=0)
+
+
+class LawViolation(AssertionError):
+    """An implementation breaks a law; the message says how, its notes give the counterexample."""
+
+
+class Draw(Protocol):
+    """Draws one value from a strategy, under a name that a counterexample is printed with."""
+
+    def __call__(self, strategy: SearchStrategy[T], label: str | None = None) -> T:
+        """Return the value."""
+
+
+def for_all(holds: Callable[[Draw], None], examples: int) -> None:
+    """Try ``holds`` on ``examples`` drawn cases; the same ones at every call.
+
+    Args:
+        holds: draws what it needs and raises where the law is broken.
+        examples: how many cases.
+
+    Raises:
+        LawViolation: or whatever else ``holds`` raises, for the smallest case that was found, which
+            stands in the exception's notes.
+    """
+
+    @settings(
+        max_examples=examples,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=(Phase.generate, Phase.shrink),
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.data())
+    def tried(data: st.DataObject) -> None:
+        _TRIED.set(_TRIED.get() + 1)
+        holds(data.draw)
+
+    tried()
+
+
+def cases_tried() -> int:
+    """How many cases laws were tried on so far in this thread, those of shrinking too."""
+    return _TRIED.get()
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise a :class:`LawViolation` with ``message`` unless ``condition``."""
+    if not condition:
+        raise LawViolation(message)
+
+
+def tolerance(*values: Tensor) -> float:
+    """What rounding may do: the square root of the coarsest precision, times the largest number."""
+    precision = max(
+        (torch.finfo(value.dtype).eps for value in values if value.is_floating_point()), default=0.0
+    )
+    largest = max(
+        (float(value.detach().abs().max()) for value in values if value.numel()), default=0.0
+    )
+    return precision**0.5 * max(1.0, largest)
+
+
+def require_equal(
+    found: Tensor, expected: Tensor, what: str, atol: float | None = None, **context: Any
+) -> None:
+    """Raise a :class:`LawViolation` unless two tensors agree to rounding.
+
+    Args:
+        found: what the implementation says.
+        expected: what the law says.
+        what: names the quantity, and the law in passing.
+        atol: largest absolute difference; :func:`tolerance` unless given.
+        context: further tensors to print.
+    """
+    require(
+        found.shape == expected.shape,
+        f"{what}: shape {tuple(found.shape)} instead of {tuple(expected.shape)}",
+    )
+    found, expected = found.detach(), expected.detach()
+    gap = largest_gap(found, expected)
+    if gap <= (tolerance(expected) if atol is None else atol):
+        return
+    told = "".join(f"\n  {name}: {numbers(value)}" for name, value in context.items())
+    raise LawViolation(
+        f"{what}: off by {gap:.3g}\n"
+        f"  found:    {numbers(found)}\n"
+        f"  expected: {numbers(expected)}{told}"
+    )

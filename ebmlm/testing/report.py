@@ -1,0 +1,134 @@
+"""Running laws, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from ebmlm.errors import UserError
+from ebmlm.testing.laws.proof import LawViolation
+
+__all__ = ["BrokenLaws", "Finding", "Outcome", "Report", "examine", "first_sentence"]
+
+
+class Outcome(Enum):
+    """What became of a law."""
+
+    HOLDS = "holds"
+    DECLARED = "as declared"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One law tried on one implementation.
+
+    Attributes:
+        law: name of the law's function.
+        outcome: whether it holds, is broken as declared, or is broken.
+        detail: the counterexample, or the reason that was declared; empty where it holds.
+    """
+
+    law: str
+    outcome: Outcome
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """All laws tried on one implementation.
+
+    Attributes:
+        implementation: its name.
+        findings: one per law.
+    """
+
+    implementation: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def broken(self) -> tuple[Finding, ...]:
+        """Findings of laws that are broken and were not declared to be."""
+        return tuple(found for found in self.findings if found.outcome is Outcome.BROKEN)
+
+    def raise_if_broken(self) -> None:
+        """Raise :class:`BrokenLaws` where any is."""
+        if self.broken:
+            raise BrokenLaws(self)
+
+    def __str__(self) -> str:
+        lines = [f"{self.implementation}"]
+        for found in self.findings:
+            told = found.detail if found.outcome is Outcome.DECLARED else ""
+            lines.append(f"  {found.outcome.value:11} {found.law}" + (f" ({told})" if told else ""))
+        return "\n".join(lines)
+
+
+class BrokenLaws(LawViolation):
+    """Every law that an implementation breaks, with a smallest counterexample for each.
+
+    Attributes:
+        report: all findings.
+    """
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        count = f"{len(report.broken)} of {len(report.findings)} laws broken"
+        details = "\n\n".join(f"{found.law}: {found.detail}" for found in report.broken)
+        super().__init__(f"{report.implementation}: {count}\n\n{details}")
+
+
+def examine(
+    implementation: str,
+    laws: Iterable[Callable[..., None]],
+    subject: Any,
+    *,
+    declared: Mapping[str, str] | None = None,
+    examples: int,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Report:
+    """Try every law on ``subject``.
+
+    Args:
+        implementation: its name in the report.
+        laws: functions of the subject.
+        subject: what is judged.
+        declared: reasons, by the name of a law, why it may be broken.
+        examples: cases tried for each law.
+        options: further keyword arguments, by the name of a law.
+
+    Raises:
+        UserError: for a declaration that names none of the laws.
+    """
+    laws, declared = tuple(laws), declared or {}
+    known = [law.__name__ for law in laws]
+    for name in declared:
+        if name not in known:
+            raise UserError(f"no law {name!r} to be exempt from: the laws are {', '.join(known)}")
+    findings = []
+    for law in laws:
+        try:
+            law(subject, examples, **(options or {}).get(law.__name__, {}))
+        except Exception as failure:
+            if law.__name__ in declared and isinstance(failure, LawViolation):
+                found = Finding(law.__name__, Outcome.DECLARED, declared[law.__name__])
+            else:
+                found = Finding(law.__name__, Outcome.BROKEN, _told(law, failure))
+        else:
+            found = Finding(law.__name__, Outcome.HOLDS)
+        findings.append(found)
+    return Report(implementation, tuple(findings))
+
+
+def first_sentence(law: Callable[..., None]) -> str:
+    """What a law says: the first line of its docstring."""
+    return (law.__doc__ or law.__name__).strip().splitlines()[0]
+
+
+def _told(law: Callable[..., None], failure: Exception) -> str:
+    """Statement, failure and counterexample, without what Hypothesis says about itself."""
+    kind = "" if isinstance(failure, LawViolation) else f"{type(failure).__name__}: "
+    notes = [note for note in getattr(failure, "__notes__", []) if note.startswith("Draw ")]
+    return "\n".join([first_sentence(law), f"{kind}{failure}", *notes])
