@@ -74,5 +74,5 @@ class Taps:
 
         return hook
 
-    def _first(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def _first(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         self._keep(0, inputs[0])

@@ -23,7 +23,12 @@ from ebmlm.testing.report import BrokenLaws, Outcome, Report
 
 __all__ = ["main"]
 
-_MARKS = {Outcome.HOLDS: "holds", Outcome.DECLARED: "declared", Outcome.BROKEN: "BROKEN"}
+_MARKS = {
+    Outcome.HOLDS: "holds",
+    Outcome.DECLARED: "declared",
+    Outcome.BROKEN: "BROKEN",
+    Outcome.DOES_NOT_APPLY: "-",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -87,14 +87,14 @@ def _group_norm(model: LanguageModel) -> PolicyObjective:
 
 
 def _prompted(model: LanguageModel) -> PolicyObjective:
-    sampler = BlockParallelSampler(GivenAnchors(), 3, 2)
+    sampler = BlockParallelSampler(GivenAnchors(), 2, 2, Categorical(0.8, top_p=0.9))
     energy = FunctionEnergy(_length) + 0.1 * KLEnergy()
     return PolicyObjective(sampler, energy, RLOO(), reference=model.frozen(), cross_entropy=0.1)
 
 
-def _small(**options: Any) -> Callable[[], Any]:
-    recipe = partial(recipes.ebft, horizon=2, stride=2, context=1, samples=3, **options)
-    return lambda: recipe
+def _small(recipe: Callable[..., Any], **options: Any) -> Callable[[], Any]:
+    small = partial(recipe, horizon=2, stride=2, context=1, samples=2, **options)
+    return lambda: small
 
 
 ESTIMATORS = Kind(
@@ -197,9 +197,12 @@ OBJECTIVES = Kind(
     checks.check_objective,
     {
         "EBFT": lambda: recipes.ebft,
-        "EBFT with KL": _small(kl=0.1),
-        "EBFT, top-p": _small(distribution=Categorical(0.6, top_p=0.8), cross_entropy=0.0),
+        "EBFT with KL": _small(recipes.ebft, kl=0.1),
+        "EBFT, top-p": _small(
+            recipes.ebft, distribution=Categorical(0.6, top_p=0.8), cross_entropy=0.0
+        ),
         "EBFT, unbiased": lambda: recipes.ebft_unbiased,
+        "EBFT, unbiased, small": _small(recipes.ebft_unbiased, temperature=0.7),
         "SFT": lambda: recipes.sft,
         "GroupNorm of a function": lambda: _group_norm,
         "RLOO on prompts, with KL": lambda: _prompted,

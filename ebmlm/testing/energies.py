@@ -100,7 +100,8 @@ def exact_energies(
         reference: the same under a reference model.
 
     Returns:
-        ``unary`` (completion,), and ``pairwise`` (completion, completion) or None.
+        ``unary`` (completion,), and ``pairwise`` (completion, completion) or None, in the precision
+        of ``policy``.
     """
     every = torch.arange(len(completions))
     index = torch.cartesian_prod(every, every)
@@ -109,6 +110,7 @@ def exact_energies(
     )
     terms = energy(completions.groups(index), scores)
     count = len(completions)
-    unary = terms.unary[:, 0, 0].view(count, count)[:, 0]
-    pairwise = None if terms.pairwise is None else terms.pairwise[:, 0, 0, 1].view(count, count)
-    return unary, pairwise
+    unary = terms.unary[:, 0, 0].view(count, count)[:, 0].to(policy.dtype)
+    if terms.pairwise is None:
+        return unary, None
+    return unary, terms.pairwise[:, 0, 0, 1].view(count, count).to(policy.dtype)

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any
 
 from ebmlm.errors import UserError
-from ebmlm.testing.laws.proof import LawViolation
+from ebmlm.testing.laws.proof import DoesNotApply, LawViolation
 
 __all__ = ["BrokenLaws", "Finding", "Outcome", "Report", "examine", "first_sentence"]
 
@@ -19,6 +19,7 @@ class Outcome(Enum):
     HOLDS = "holds"
     DECLARED = "as declared"
     BROKEN = "broken"
+    DOES_NOT_APPLY = "does not apply"
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,8 @@ class Finding:
 
     Attributes:
         law: name of the law's function.
-        outcome: whether it holds, is broken as declared, or is broken.
-        detail: the counterexample, or the reason that was declared; empty where it holds.
+        outcome: whether it holds, is broken as declared, is broken, or says nothing here.
+        detail: the counterexample, or the reason that was given; empty where it holds.
     """
 
     law: str
@@ -61,8 +62,8 @@ class Report:
     def __str__(self) -> str:
         lines = [f"{self.implementation}"]
         for found in self.findings:
-            told = found.detail if found.outcome is Outcome.DECLARED else ""
-            lines.append(f"  {found.outcome.value:11} {found.law}" + (f" ({told})" if told else ""))
+            told = "" if found.outcome is Outcome.BROKEN else found.detail
+            lines.append(f"  {found.outcome.value:14} {found.law}" + (f" ({told})" if told else ""))
         return "\n".join(lines)
 
 
@@ -111,6 +112,8 @@ def examine(
     for law in laws:
         try:
             law(subject, examples, **(options or {}).get(law.__name__, {}))
+        except DoesNotApply as reason:
+            found = Finding(law.__name__, Outcome.DOES_NOT_APPLY, str(reason))
         except Exception as failure:
             if law.__name__ in declared and isinstance(failure, LawViolation):
                 found = Finding(law.__name__, Outcome.DECLARED, declared[law.__name__])

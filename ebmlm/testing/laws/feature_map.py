@@ -107,7 +107,7 @@ def features_carry_no_gradient(
 def features_are_as_wide_as_declared(
     features: FeatureMap, examples: int = EXAMPLES, *, vocabulary: int = 3
 ) -> None:
-    """Rollouts and references are as wide as ``blocks`` say, whatever the batch."""
+    """Rollouts and references are as wide as their blocks say, whatever the batch."""
 
     def holds(draw: Draw) -> None:
         drawn = draw(any_rollouts(vocabulary).map(ReadableRollouts), "rollouts").rollouts

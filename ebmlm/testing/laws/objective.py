@@ -8,28 +8,20 @@ smallest counterexample (docs/testing.md, "Laws").
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 from hypothesis import strategies as st
-from torch import Tensor
 from torch.nn.functional import pad
 
-from ebmlm.errors import UserError
-from ebmlm.estimators.base import Estimate
-from ebmlm.language_model import LanguageModel
-from ebmlm.objectives.base import ItemCounts, Objective
+from ebmlm.objectives.base import ItemCounts
 from ebmlm.rollouts import SequenceBatch
-from ebmlm.testing.describe import Readable, describe_batch
 from ebmlm.testing.laws.cases import noise
+from ebmlm.testing.laws.composition import expected_gradient_descends
+from ebmlm.testing.laws.policies import Loss, Recipe, Trained
 from ebmlm.testing.laws.proof import EXAMPLES, Draw, for_all, require, require_equal
-from ebmlm.testing.strategies.texts import texts_of_length
-from ebmlm.testing.tabular import TabularLanguageModel
 
 __all__ = [
     "OBJECTIVE_LAWS",
-    "Recipe",
     "counts_are_what_means_are_over",
     "gradients_of_pieces_add_up",
     "loss_is_finite_and_differentiable",
@@ -37,35 +29,31 @@ __all__ = [
     "same_generator_same_loss",
 ]
 
-Recipe = Callable[[LanguageModel], Objective]
-
-_LONGEST_TEXT = 128
-
 
 def gradients_of_pieces_add_up(recipe: Recipe, examples: int = EXAMPLES) -> None:
     """Losses, metrics and gradients of micro-batches, given the whole's counts, add up to it."""
-    policy = _Policy.of(recipe)
+    trained = Trained.of(recipe)
 
     def holds(draw: Draw) -> None:
-        case = draw(policy.cases(), "case")
-        whole = case.loss(policy, [case.batch])
+        case = draw(trained.situations(), "case")
+        whole = case.loss(trained, [case.batch])
         rows = len(case.batch)
         single = [case.batch.rows(row, row + 1) for row in range(rows)]
-        _require_same(case.loss(policy, single), whole, "of sequences one by one")
+        _require_same(case.loss(trained, single), whole, "of sequences one by one")
 
     for_all(holds, examples)
 
 
 def padding_moves_no_loss(recipe: Recipe, examples: int = EXAMPLES) -> None:
     """Padding, its side and amount, what stands there, and rows of nothing else change nothing."""
-    policy = _Policy.of(recipe)
+    trained = Trained.of(recipe)
 
     def holds(draw: Draw) -> None:
-        case = draw(policy.cases(), "case")
+        case = draw(trained.situations(), "case")
         before = draw(st.integers(0, 2), "more padding before")
-        expected = case.loss(policy, [case.batch])
+        expected = case.loss(trained, [case.batch])
         wide = _widened(case.batch, before, 2)
-        _require_same(case.loss(policy, [wide]), expected, "with other padding")
+        _require_same(case.loss(trained, [wide]), expected, "with other padding")
         filled = wide.map(lambda tensor: torch.cat([tensor, tensor[:1]]))
         mask = filled.sequence_mask.clone()
         mask[-1] = False
@@ -74,18 +62,18 @@ def padding_moves_no_loss(recipe: Recipe, examples: int = EXAMPLES) -> None:
             valid = valid.clone()
             valid[-1] = False
         filled = dataclasses.replace(filled, sequence_mask=mask, anchor_mask=valid)
-        _require_same(case.loss(policy, [filled]), expected, "with a row of padding")
+        _require_same(case.loss(trained, [filled]), expected, "with a row of padding")
 
     for_all(holds, examples)
 
 
 def same_generator_same_loss(recipe: Recipe, examples: int = EXAMPLES) -> None:
     """The same generator state gives the same loss, metrics and gradient."""
-    policy = _Policy.of(recipe)
+    trained = Trained.of(recipe)
 
     def holds(draw: Draw) -> None:
-        case = draw(policy.cases(), "case")
-        again = [case.loss(policy, [case.batch]) for _ in range(2)]
+        case = draw(trained.situations(), "case")
+        again = [case.loss(trained, [case.batch]) for _ in range(2)]
         _require_same(again[1], again[0], "computed again")
 
     for_all(holds, examples)
@@ -93,17 +81,17 @@ def same_generator_same_loss(recipe: Recipe, examples: int = EXAMPLES) -> None:
 
 def loss_is_finite_and_differentiable(recipe: Recipe, examples: int = EXAMPLES) -> None:
     """Loss, metrics and gradient are finite, even where a batch has no valid anchor."""
-    policy = _Policy.of(recipe)
+    trained = Trained.of(recipe)
 
     def holds(draw: Draw) -> None:
-        case = draw(policy.cases(), "case")
+        case = draw(trained.situations(), "case")
         hidden = draw(st.booleans(), "all of it padding")
         batch = case.batch
         if hidden:
             mask = torch.zeros_like(batch.sequence_mask)
             valid = None if batch.anchor_mask is None else torch.zeros_like(batch.anchor_mask)
             batch = dataclasses.replace(batch, sequence_mask=mask, anchor_mask=valid)
-        loss, metrics, gradient = case.loss(policy, [batch])
+        loss, metrics, gradient = case.loss(trained, [batch])
         for name, value in {"loss": loss, "gradient": gradient, **metrics}.items():
             require(bool(value.isfinite().all()), f"{name} is not finite")
         nothing = torch.zeros_like(gradient)
@@ -115,23 +103,24 @@ def loss_is_finite_and_differentiable(recipe: Recipe, examples: int = EXAMPLES) 
 
 def counts_are_what_means_are_over(recipe: Recipe, examples: int = EXAMPLES) -> None:
     """Counts add up over sequences, and are the counts that a loss without counts takes."""
-    policy = _Policy.of(recipe)
+    trained = Trained.of(recipe)
 
     def holds(draw: Draw) -> None:
-        case = draw(policy.cases(), "case")
-        whole = policy.objective.counts(case.batch)
+        case = draw(trained.situations(), "case")
+        whole = trained.objective.counts(case.batch)
         total = ItemCounts(0, 0)
         for row in range(len(case.batch)):
-            total = total + policy.objective.counts(case.batch.rows(row, row + 1))
+            total = total + trained.objective.counts(case.batch.rows(row, row + 1))
         require(total == whole, f"counts of single sequences add up to {total}, not to {whole}")
-        expected = policy.objective.loss(policy.model, case.batch, generator=case.generator())
-        found = case.loss(policy, [case.batch])[0]
+        expected = trained.objective.loss(trained.model, case.batch, generator=case.generator())
+        found = case.loss(trained, [case.batch])[0]
         require_equal(found, expected.loss, "loss given its own counts, against none given")
 
     for_all(holds, examples)
 
 
 OBJECTIVE_LAWS = (
+    expected_gradient_descends,
     gradients_of_pieces_add_up,
     padding_moves_no_loss,
     same_generator_same_loss,
@@ -139,71 +128,6 @@ OBJECTIVE_LAWS = (
     counts_are_what_means_are_over,
 )
 """Every law of an objective."""
-
-Loss = tuple[Tensor, dict[str, Tensor], Tensor]
-
-
-@dataclass(frozen=True, eq=False)
-class _Case(Readable):
-    batch: SequenceBatch
-    seed: int
-
-    def generator(self) -> torch.Generator:
-        return torch.Generator().manual_seed(self.seed)
-
-    def loss(self, policy: _Policy, pieces: Sequence[SequenceBatch]) -> Loss:
-        """Loss, metrics and gradient of pieces, each with the counts of all and the same seed."""
-        counts = ItemCounts(0, 0)
-        for piece in pieces:
-            counts = counts + policy.objective.counts(piece)
-        total, metrics = torch.zeros((), dtype=torch.float64), dict[str, Tensor]()
-        for piece in pieces:
-            estimate: Estimate = policy.objective.loss(
-                policy.model, piece, counts=counts, generator=self.generator()
-            )
-            total = total + estimate.loss
-            for name, value in estimate.metrics.items():
-                metrics[name] = metrics.get(name, torch.zeros(())) + value.detach()
-        (gradient,) = torch.autograd.grad(total, policy.model.logits, materialize_grads=True)
-        return total.detach(), metrics, gradient
-
-    def __str__(self) -> str:
-        return f"seed {self.seed}\n{describe_batch(self.batch)}"
-
-
-@dataclass(frozen=True, eq=False)
-class _Policy:
-    """A table, the objective made for it, and how long a text it needs."""
-
-    model: TabularLanguageModel
-    objective: Objective
-    length: int
-
-    @classmethod
-    def of(cls, recipe: Recipe) -> _Policy:
-        generator = torch.Generator().manual_seed(0)
-        model = TabularLanguageModel(3, 3, end_tokens=(2,), generator=generator)
-        objective = recipe(model)
-        shortest = 0
-        for length in range(2, _LONGEST_TEXT + 1):
-            anchors = torch.ones(1, 1, dtype=torch.long)
-            batch = SequenceBatch.of(torch.zeros(1, length, dtype=torch.long), anchors=anchors)
-            try:
-                counts = objective.counts(batch)
-            except UserError:
-                continue
-            if counts.anchors:
-                return cls(model, objective, length)
-            if counts.tokens:
-                shortest = shortest or length
-        if not shortest:
-            raise UserError(
-                f"the objective counts nothing in {_LONGEST_TEXT} tokens: give it smaller settings"
-            )
-        return cls(model, objective, shortest)
-
-    def cases(self) -> st.SearchStrategy[_Case]:
-        return st.builds(_Case, texts_of_length(3, self.length, max_rows=3), st.integers(0, 99))
 
 
 def _widened(batch: SequenceBatch, before: int, after: int) -> SequenceBatch:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Protocol, TypeVar
+from unittest import SkipTest
 
 import torch
 from hypothesis import HealthCheck, Phase, given, settings
@@ -16,6 +17,7 @@ from ebmlm.testing.describe import largest_gap, numbers
 
 __all__ = [
     "EXAMPLES",
+    "DoesNotApply",
     "Draw",
     "LawViolation",
     "cases_tried",
@@ -35,6 +37,10 @@ _TRIED: ContextVar[int] = ContextVar("_TRIED", default=0)
 
 class LawViolation(AssertionError):
     """An implementation breaks a law; the message says how, its notes give the counterexample."""
+
+
+class DoesNotApply(SkipTest):
+    """A law says nothing about this implementation; pytest counts it as skipped."""
 
 
 class Draw(Protocol):

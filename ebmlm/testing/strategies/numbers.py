@@ -33,4 +33,4 @@ def tensors(
     values = st.lists(
         modest_numbers() if elements is None else elements, min_size=size, max_size=size
     )
-    return values.map(lambda numbers: torch.tensor(numbers, dtype=dtype).view(*shape))
+    return values.map(lambda numbers: torch.tensor(numbers, dtype=dtype).view(tuple(shape)))

@@ -66,8 +66,9 @@ def batches(
         mask[row, :before] = False
         mask[row, length - after :] = False
         mask[row] &= draw(st.sampled_from([True, True, True, True, False]))
-        for place in draw(st.lists(st.integers(1, length - 1), max_size=2)):
-            documents[row, place:] = draw(st.integers(-1, 1))
+        for place in sorted(draw(st.lists(st.integers(1, length - 1), max_size=2, unique=True))):
+            others = [number for number in (0, 1, -1) if number != documents[row, place]]
+            documents[row, place:] = draw(st.sampled_from(others))
     ids = draw(st.lists(st.integers(0, 99), min_size=rows, max_size=rows, unique=True))
     return SequenceBatch.of(sequences, mask, documents, torch.tensor(ids))
 
