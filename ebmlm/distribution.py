@@ -89,6 +89,11 @@ class Categorical(TokenDistribution):
     top_k: int | None = None
     top_p: float | None = None
 
+    def __repr__(self) -> str:
+        options = {"temperature": self.temperature, "top_k": self.top_k, "top_p": self.top_p}
+        shown = (f"{name}={value}" for name, value in options.items() if value is not None)
+        return f"Categorical({', '.join(shown)})"
+
     def __post_init__(self) -> None:
         if not self.temperature > 0:
             raise ValueError(

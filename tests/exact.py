@@ -21,7 +21,7 @@ from ebmlm.testing import (
     group_rollouts,
     list_completions,
 )
-from tests.helpers import made_rollouts, seeded
+from tests.helpers import seeded
 
 TEXT = (0, 1, 1, 0, 1, 0, 0)
 ANCHOR = 3
@@ -50,17 +50,10 @@ class Toy:
 
     def groups(self, samples: int) -> Rollouts:
         """Every group of ``samples`` completions, one a row."""
-        listed = self.listed()
-        index = torch.tensor(list(itertools.product(range(len(listed)), repeat=samples)))
-        completions = listed[index].unsqueeze(1)
-        ends = torch.isin(completions, torch.tensor(self.ends, dtype=torch.long)).long()
-        batch = SequenceBatch.of(torch.tensor([TEXT]).repeat(len(index), 1))
-        return made_rollouts(
-            batch,
-            torch.full((len(index), 1), ANCHOR),
-            completions,
-            completion_mask=(ends.cumsum(-1) - ends) == 0,
-            distribution=self.distribution,
+        index = torch.tensor(list(itertools.product(range(len(self.listed())), repeat=samples)))
+        batch = SequenceBatch.of(torch.tensor([TEXT]))
+        return list_completions(self.model, batch, ANCHOR, self.distribution, self.horizon).groups(
+            index
         )
 
     def log_probabilities(self, model: LanguageModel) -> Tensor:
@@ -86,10 +79,10 @@ def expected_estimate(toy: Toy, samples: int, energy: Energy, estimator: Estimat
         model,
         model.logits,
         toy.groups(1).batch.rows(0, 1),
-        ANCHOR,
-        energy,
-        estimator,
-        toy.distribution,
+        anchor=ANCHOR,
+        energy=energy,
+        estimator=estimator,
+        distribution=toy.distribution,
         samples=samples,
         horizon=toy.horizon,
         reference=toy.reference,

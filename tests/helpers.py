@@ -177,6 +177,11 @@ def prefix_of(batch: SequenceBatch, row: int, anchor: int) -> list[int]:
     return tokens[document_start(batch, row, anchor - 1) : anchor]
 
 
+def visible(batch: SequenceBatch, row: int, anchor: int) -> range:
+    """Trunk tokens that a rollout at ``anchor`` sees."""
+    return range(document_start(batch, row, anchor - 1), anchor)
+
+
 def naive_log_probs(logits: Tensor, distribution: TokenDistribution) -> list[float]:
     """The distribution of one token from its logits (vocabulary,), by the words of the docstring:
     temper, keep the top k, of these the fewest that make up top p, renormalise."""
@@ -206,14 +211,19 @@ def plain_logits(raw: Any, context: list[int]) -> Tensor:
     return logits
 
 
-@torch.no_grad()
-def table_logits(model: Any, context: list[int]) -> Tensor:
-    """Next-token logits (vocabulary,) of a tabular model, found as a number is read."""
+def table_row(model: Any, context: list[int]) -> int:
+    """Row of a tabular model's logits for a context, found as a number is read."""
     window = ([model.vocabulary_size] * model.order + context)[-model.order :]
     row = 0
     for token in reversed(window):
         row = row * (model.vocabulary_size + 1) + token
-    logits: Tensor = model.logits[row]
+    return row
+
+
+@torch.no_grad()
+def table_logits(model: Any, context: list[int]) -> Tensor:
+    """Next-token logits (vocabulary,) of a tabular model."""
+    logits: Tensor = model.logits[table_row(model, context)]
     return logits
 
 

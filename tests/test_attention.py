@@ -15,8 +15,8 @@ from ebmlm import attention
 from ebmlm.attention import BranchSteps, TreePass, TrunkPass, attending, install
 from ebmlm.layout import Prefixes, PrefixTree, Trunk
 from ebmlm.rollouts import Rollouts
-from tests.helpers import CONFIGURATIONS, branches, document_start, raw_model, seeded
-from tests.strategies import rollouts, visible
+from ebmlm.testing.strategies import rollouts
+from tests.helpers import CONFIGURATIONS, branches, document_start, raw_model, seeded, visible
 
 HEADS, KEY_HEADS, WIDTH, VALUE_WIDTH, SCALE = 4, 2, 3, 5, 0.7
 LAYER = nn.Identity()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ebmlm.distribution import Categorical, Greedy, _invert
+from ebmlm.distribution import Categorical, Greedy, TokenDistribution, _invert
 from tests.helpers import naive_log_probs, seeded
 
 ONE = math.nextafter(1.0, 0.0)
@@ -44,6 +44,65 @@ def test_equals_the_definition(distribution: Categorical, size: int, seed: int) 
     ).double()
     drawn = distribution.sample(logits.expand(22, -1), uniforms)
     assert kept[drawn].all()
+
+
+@given(categoricals, st.integers(1, 12), st.integers(0, 1000))
+def test_all_log_probabilities_equal_the_definition(
+    distribution: Categorical, size: int, seed: int
+) -> None:
+    """Row by row, with minus infinity at what is never drawn."""
+    logits = 2 * torch.randn(3, size, dtype=torch.float64, generator=seeded(seed))
+    rows = [naive_log_probs(row, distribution) for row in logits]
+    expected = torch.tensor(rows, dtype=torch.float64)
+    torch.testing.assert_close(distribution.log_probs(logits), expected, atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "distribution", [Categorical(), Categorical(0.5), Categorical(top_k=3), Categorical(top_p=0.8)]
+)
+def test_all_log_probabilities_have_the_gradient_of_each(distribution: Categorical) -> None:
+    logits = torch.randn(1, 7, dtype=torch.float64, generator=seeded(4), requires_grad=True)
+    log_probs = distribution.log_probs(logits)
+    for token in (log_probs[0] > -torch.inf).nonzero().flatten():
+        alone = distribution.log_prob(logits, token.view(1)).sum()
+        torch.testing.assert_close(log_probs[0, token], alone)
+        found, expected = (
+            torch.autograd.grad(value, logits, retain_graph=True)[0]
+            for value in (log_probs[0, token], alone)
+        )
+        torch.testing.assert_close(found, expected)
+
+
+def test_all_log_probabilities_of_greedy() -> None:
+    logits = torch.tensor([[1.0, 3.0, 3.0], [5.0, 3.0, 3.0]], requires_grad=True)
+    log_probs = Greedy().log_probs(logits)
+    assert log_probs.exp().tolist() == [[0, 1, 0], [1, 0, 0]]
+    assert log_probs[0, 1] == 0
+    assert not log_probs.requires_grad
+
+
+class _HalfUniform(TokenDistribution):
+    """Somebody's own, which says only how probable a token is."""
+
+    temperature = 1.0
+
+    def log_prob(self, logits: Tensor, tokens: Tensor) -> Tensor:
+        softmax = logits.softmax(-1).gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
+        return ((softmax + 1 / logits.shape[-1]) / 2).log()
+
+    def sample(self, logits: Tensor, uniforms: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+def test_all_log_probabilities_of_a_distribution_of_ones_own() -> None:
+    logits = torch.randn(4, 5, dtype=torch.float64, generator=seeded(0), requires_grad=True)
+    log_probs = _HalfUniform().log_probs(logits)
+    rows = [naive_log_probs(row, Categorical()) for row in logits.detach()]
+    expected = (torch.tensor(rows, dtype=torch.float64).exp() + 0.2) / 2
+    torch.testing.assert_close(log_probs.exp().detach(), expected, atol=1e-12, rtol=0)
+    (gradient,) = torch.autograd.grad(log_probs[2].sum(), logits)
+    assert (gradient[2] != 0).all()
+    assert not gradient[[0, 1, 3]].any()
 
 
 @given(categoricals, st.integers(0, 1000))

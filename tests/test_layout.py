@@ -8,11 +8,11 @@ from hypothesis import given
 
 from ebmlm.layout import Prefixes, PrefixTree, Trunk
 from ebmlm.rollouts import Rollouts, SequenceBatch
-from tests.helpers import branches, document_start, made_rollouts
-from tests.strategies import batches, rollouts, visible
+from ebmlm.testing.strategies import batches, rollouts
+from tests.helpers import branches, document_start, made_rollouts, visible
 
 
-@given(batches())
+@given(batches(5))
 def test_trunk_attention_equals_the_rule(batch: SequenceBatch) -> None:
     trunk = Trunk.of(batch)
     mask = trunk.attention_mask()
@@ -33,7 +33,7 @@ def test_an_id_that_comes_back_is_another_document() -> None:
     assert Trunk.of(batch).attention_mask()[0, 3].long().tolist() == [0, 0, 1, 1]
 
 
-@given(batches())
+@given(batches(5))
 def test_plain_causal_attention_is_used_only_where_it_is_exact(batch: SequenceBatch) -> None:
     trunk = Trunk.of(batch)
     length = batch.sequences.shape[1]
@@ -43,7 +43,7 @@ def test_plain_causal_attention_is_used_only_where_it_is_exact(batch: SequenceBa
     assert trunk.is_causal == exact
 
 
-@given(batches())
+@given(batches(5))
 def test_trunk_shows_no_padding(batch: SequenceBatch) -> None:
     trunk = Trunk.of(batch)
     assert (trunk.tokens[~batch.sequence_mask] == 0).all()
@@ -72,7 +72,7 @@ def test_layout_by_hand() -> None:
     assert mask == [[[0, 0, 1, 1, 0], [0, 0, 0, 0, 0]]]
 
 
-@given(rollouts())
+@given(rollouts(5))
 def test_layout_equals_walking(drawn: Rollouts) -> None:
     tree = PrefixTree.of(drawn)
     length = drawn.sequences.shape[1]
@@ -91,7 +91,7 @@ def test_layout_equals_walking(drawn: Rollouts) -> None:
             parent = node
 
 
-@given(rollouts())
+@given(rollouts(5))
 def test_nothing_shows_of_invalid_anchors_and_dead_tokens(drawn: Rollouts) -> None:
     tree = PrefixTree.of(drawn)
     shown = tree.tokens[:, tree.trunk_length :].reshape(drawn.completions.shape)

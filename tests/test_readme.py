@@ -97,7 +97,7 @@ def test_python_runs(page: Path) -> None:
 
 
 def test_ten_lines_are_ten_lines() -> None:
-    _, method = blocks(README, "python")
+    method = blocks(README, "python")[1]
     assert len([line for line in method.splitlines() if line.strip()]) == 10
 
 

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ebmlm.rollouts import Rollouts, Scores, SequenceBatch, gather_continuations
+from ebmlm.testing.strategies import anchors as anchors_of
+from ebmlm.testing.strategies import batches, rollouts
 from tests.helpers import document_start, made_rollouts, packed_batch
-from tests.strategies import batches, rollouts
 
 
 def test_defaults_are_one_real_document_each() -> None:
@@ -111,27 +112,24 @@ def test_a_continuation_ends_with_its_document_though_the_id_comes_back() -> Non
     assert mask.long().tolist() == [[[1, 0, 0]]]
 
 
-@given(batches(), st.integers(1, 5), st.data())
+@given(batches(5), st.integers(1, 5), st.data())
 def test_continuations_equal_walking(
     batch: SequenceBatch, length: int, data: st.DataObject
 ) -> None:
     rows, size = batch.sequences.shape
-    anchors = torch.tensor(
-        [[data.draw(st.integers(1, size)) for _ in range(3)] for _ in range(rows)]
-    )
-    valid = batch.sequence_mask.gather(1, anchors - 1)
+    anchors, valid = data.draw(anchors_of(batch))
     tokens, mask = gather_continuations(batch, anchors, valid, length)
     for row in range(rows):
-        for place in range(3):
+        for place in range(anchors.shape[1]):
             anchor, expected = int(anchors[row, place]), []
-            for index in range(anchor, min(anchor + length, size)):
+            stop = min(anchor + length, size) if valid[row, place] else anchor
+            for index in range(anchor, stop):
                 own = document_start(batch, row, anchor - 1)
                 if not batch.sequence_mask[row, index]:
                     break
                 if document_start(batch, row, index) != own:
                     break
                 expected.append(int(batch.sequences[row, index]))
-            expected = expected if valid[row, place] else []
             assert mask[row, place].tolist() == [step < len(expected) for step in range(length)]
             assert tokens[row, place].tolist() == expected + [0] * (length - len(expected))
 
@@ -142,7 +140,7 @@ def test_records_are_frozen() -> None:
         batch.sequences = batch.sequences  # type: ignore[misc]
 
 
-@given(rollouts())
+@given(rollouts(5))
 def test_rows_cut_every_tensor(drawn: Rollouts) -> None:
     part = drawn.rows(0, 1)
     assert part.completions.shape[0] == len(part.batch) == part.references.shape[0] == 1

@@ -54,6 +54,7 @@ def check_estimator(
     functional: Functional = expected_energy,
     exempt: Exempt | None = None,
     examples: int = EXAMPLES,
+    name: str | None = None,
 ) -> Report:
     """Hold an estimator to every law of estimators.
 
@@ -67,6 +68,7 @@ def check_estimator(
             given.
         exempt: reasons, by the name of a law, why it may break it.
         examples: cases tried for each law.
+        name: what the report calls it; its class or function, unless given.
 
     Raises:
         BrokenLaws: with every law that is broken.
@@ -78,7 +80,7 @@ def check_estimator(
         for law in (unbiased, constants_vanish_in_expectation, baseline_excludes_its_own_sample):
             declared.setdefault(law.__name__, reason)
     options = {unbiased.__name__: {"functional": functional}}
-    return _checked(estimator, ESTIMATOR_LAWS, declared, examples, options)
+    return _checked(name, estimator, ESTIMATOR_LAWS, declared, examples, options)
 
 
 def check_energy(
@@ -87,6 +89,7 @@ def check_energy(
     vocabulary: int = 3,
     exempt: Exempt | None = None,
     examples: int = EXAMPLES,
+    name: str | None = None,
 ) -> Report:
     """Hold an energy to every law of energies.
 
@@ -95,6 +98,7 @@ def check_energy(
         vocabulary: token ids that it understands are below this.
         exempt: reasons, by the name of a law, why it may break it.
         examples: cases tried for each law.
+        name: what the report calls it; its class or function, unless given.
 
     Raises:
         BrokenLaws: with every law that is broken.
@@ -104,11 +108,15 @@ def check_energy(
     if energy.bias:
         declared.setdefault(first_variation.__name__, energy.bias)
     options = {law.__name__: {"vocabulary": vocabulary} for law in ENERGY_LAWS}
-    return _checked(energy, ENERGY_LAWS, declared, examples, options)
+    return _checked(name, energy, ENERGY_LAWS, declared, examples, options)
 
 
 def check_sampler(
-    sampler: Sampler, *, exempt: Exempt | None = None, examples: int = EXAMPLES
+    sampler: Sampler,
+    *,
+    exempt: Exempt | None = None,
+    examples: int = EXAMPLES,
+    name: str | None = None,
 ) -> Report:
     """Hold a sampler to every law of samplers, on tables of two and three tokens.
 
@@ -116,13 +124,14 @@ def check_sampler(
         sampler: what is judged, with a horizon of at most 10.
         exempt: reasons, by the name of a law, why it may break it.
         examples: cases tried for each law; those of the chi-square test are fixed.
+        name: what the report calls it; its class or function, unless given.
 
     Raises:
         BrokenLaws: with every law that is broken.
         UserError: for too long a horizon, or an exemption from a law that there is not.
     """
     shortest_text(sampler)
-    return _checked(sampler, SAMPLER_LAWS, exempt or {}, examples)
+    return _checked(name, sampler, SAMPLER_LAWS, exempt or {}, examples)
 
 
 def check_feature_map(
@@ -131,6 +140,7 @@ def check_feature_map(
     vocabulary: int = 3,
     exempt: Exempt | None = None,
     examples: int = EXAMPLES,
+    name: str | None = None,
 ) -> Report:
     """Hold a feature map to every law of feature maps.
 
@@ -139,17 +149,22 @@ def check_feature_map(
         vocabulary: token ids that it understands are below this.
         exempt: reasons, by the name of a law, why it may break it.
         examples: cases tried for each law.
+        name: what the report calls it; its class or function, unless given.
 
     Raises:
         BrokenLaws: with every law that is broken.
         UserError: for an exemption from a law that there is not.
     """
     options = {law.__name__: {"vocabulary": vocabulary} for law in FEATURE_MAP_LAWS}
-    return _checked(features, FEATURE_MAP_LAWS, exempt or {}, examples, options)
+    return _checked(name, features, FEATURE_MAP_LAWS, exempt or {}, examples, options)
 
 
 def check_language_model(
-    model: LanguageModel, *, exempt: Exempt | None = None, examples: int = EXAMPLES
+    model: LanguageModel,
+    *,
+    exempt: Exempt | None = None,
+    examples: int = EXAMPLES,
+    name: str | None = None,
 ) -> Report:
     """Hold a language model to every law of language models.
 
@@ -157,16 +172,21 @@ def check_language_model(
         model: what is judged; best in float64, and with a vocabulary of some dozens.
         exempt: reasons, by the name of a law, why it may break it.
         examples: cases tried for each law.
+        name: what the report calls it; its class or function, unless given.
 
     Raises:
         BrokenLaws: with every law that is broken.
         UserError: for an exemption from a law that there is not.
     """
-    return _checked(model, LANGUAGE_MODEL_LAWS, exempt or {}, examples)
+    return _checked(name, model, LANGUAGE_MODEL_LAWS, exempt or {}, examples)
 
 
 def check_objective(
-    recipe: Recipe, *, exempt: Exempt | None = None, examples: int = EXAMPLES
+    recipe: Recipe,
+    *,
+    exempt: Exempt | None = None,
+    examples: int = EXAMPLES,
+    name: str | None = None,
 ) -> Report:
     """Hold an objective to every law of objectives.
 
@@ -178,6 +198,7 @@ def check_objective(
             :mod:`ebmlm.objectives.recipes` do; it is given a table of three tokens.
         exempt: reasons, by the name of a law, why it may break it.
         examples: cases tried for each law.
+        name: what the report calls it; its class or function, unless given.
 
     Raises:
         BrokenLaws: with every law that is broken.
@@ -191,17 +212,18 @@ def check_objective(
         reason = "; ".join(reasons)
         if reason:
             declared.setdefault(expected_gradient_descends.__name__, reason)
-    return _checked(recipe, OBJECTIVE_LAWS, declared, examples)
+    return _checked(name, recipe, OBJECTIVE_LAWS, declared, examples)
 
 
 def _checked(
+    name: str | None,
     subject: Any,
     laws: Sequence[Callable[..., None]],
     declared: Exempt,
     examples: int,
     options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Report:
-    name = getattr(subject, "__name__", type(subject).__name__)
-    report = examine(name, laws, subject, declared=declared, examples=examples, options=options)
+    known = name or str(getattr(subject, "__name__", type(subject).__name__))
+    report = examine(known, laws, subject, declared=declared, examples=examples, options=options)
     report.raise_if_broken()
     return report

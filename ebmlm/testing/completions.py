@@ -96,8 +96,11 @@ def list_completions(
         horizon: tokens of a rollout at most.
 
     Raises:
-        UserError: for a model whose next-token probabilities do not add up to one.
+        UserError: for a batch of several sequences, or a model whose next-token probabilities do
+            not add up to one.
     """
+    if len(batch) != 1:
+        raise UserError(f"{len(batch)} sequences: completions are those of one; give batch.rows")
     listed = all_completions(model.vocabulary_size, horizon, model.end_tokens)
     plain = group_rollouts(batch, anchor, listed, Categorical(), model.end_tokens)
     scored = model.score(plain).completions[0, 0]

@@ -42,11 +42,17 @@ class TabularEnergy(Energy):
         pairwise: (completion, completion), symmetric, or None.
 
     Raises:
-        UserError: for pairwise terms that are not symmetric; when called, for rollouts of another
-            length than the table's.
+        UserError: for pairwise terms that are not symmetric, or not as many as unary ones; when
+            called, for rollouts of another length than the table's, or of other tokens.
     """
 
     def __init__(self, vocabulary: int, unary: Row, pairwise: Tensor | None = None) -> None:
+        count = len(unary)
+        if pairwise is not None and pairwise.shape != (count, count):
+            raise UserError(
+                f"pairwise has shape {tuple(pairwise.shape)}: {count} unary energies need"
+                f" {(count, count)}"
+            )
         if pairwise is not None and not torch.equal(pairwise, pairwise.mT):
             raise UserError("pairwise is not symmetric: make it (w + w.mT) / 2")
         self.vocabulary = vocabulary
@@ -67,6 +73,11 @@ class TabularEnergy(Energy):
                 f" {self.vocabulary} tokens need {self.vocabulary**horizon}"
             )
         tokens = torch.where(rollouts.token_mask(), rollouts.completions, 0)
+        if (tokens >= self.vocabulary).any():
+            raise UserError(
+                f"token {int(tokens.max())} and a table of {self.vocabulary} tokens: make it one of"
+                " the model's whole vocabulary"
+            )
         digits = self.vocabulary ** torch.arange(horizon - 1, -1, -1)
         return (tokens * digits).sum(-1)
 

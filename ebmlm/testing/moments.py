@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ebmlm.distribution import TokenDistribution
+from ebmlm.distribution import Categorical, TokenDistribution
 from ebmlm.energies.base import Energy
 from ebmlm.errors import UserError
 from ebmlm.estimators.base import Estimator
@@ -44,13 +44,13 @@ def estimator_moments(
     model: LanguageModel,
     parameter: Tensor,
     batch: SequenceBatch,
+    *,
     anchor: int,
     energy: Energy,
     estimator: Estimator,
-    distribution: TokenDistribution,
-    *,
     samples: int,
     horizon: int,
+    distribution: TokenDistribution | None = None,
     reference: LanguageModel | None = None,
 ) -> GradientMoments:
     """Exact mean and variance of the gradient of one anchor, over groups of ``samples`` rollouts.
@@ -64,9 +64,9 @@ def estimator_moments(
         anchor: index of the first generated token.
         energy: judges each group as if it had been drawn.
         estimator: whose gradient is looked at.
-        distribution: how tokens are drawn.
         samples: rollouts per anchor, N.
         horizon: tokens of a rollout at most, G.
+        distribution: how tokens are drawn; at temperature 1 unless given.
         reference: for energies that need one.
 
     Raises:
@@ -75,6 +75,7 @@ def estimator_moments(
     """
     if len(batch) != 1:
         raise UserError(f"{len(batch)} sequences: exact moments are those of one; give batch.rows")
+    distribution = Categorical() if distribution is None else distribution
     if distribution.temperature == 0:
         raise UserError("a greedy distribution has no policy gradient: use a temperature above 0")
     possible = list_completions(model, batch, anchor, distribution, horizon).possible()

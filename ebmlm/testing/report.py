@@ -7,10 +7,18 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from rich.text import Text
+
 from ebmlm.errors import UserError
-from ebmlm.testing.laws.proof import DoesNotApply, LawViolation
+from ebmlm.testing.laws.proof import DoesNotApply, LawViolation, counterexample
 
 __all__ = ["BrokenLaws", "Finding", "Outcome", "Report", "examine", "first_sentence"]
+
+
+_IF_MEANT = (
+    "If a law is broken on purpose: a bias is declared by the property `bias`, and any other law is"
+    ' left out by exempt={"law": "reason"}.'
+)
 
 
 class Outcome(Enum):
@@ -59,6 +67,9 @@ class Report:
         if self.broken:
             raise BrokenLaws(self)
 
+    def __rich__(self) -> Text:
+        return Text(str(self))
+
     def __str__(self) -> str:
         lines = [f"{self.implementation}"]
         for found in self.findings:
@@ -78,7 +89,7 @@ class BrokenLaws(LawViolation):
         self.report = report
         count = f"{len(report.broken)} of {len(report.findings)} laws broken"
         details = "\n\n".join(f"{found.law}: {found.detail}" for found in report.broken)
-        super().__init__(f"{report.implementation}: {count}\n\n{details}")
+        super().__init__(f"{report.implementation}: {count}\n\n{details}\n\n{_IF_MEANT}")
 
 
 def examine(
@@ -133,5 +144,4 @@ def first_sentence(law: Callable[..., None]) -> str:
 def _told(law: Callable[..., None], failure: Exception) -> str:
     """Statement, failure and counterexample, without what Hypothesis says about itself."""
     kind = "" if isinstance(failure, LawViolation) else f"{type(failure).__name__}: "
-    notes = [note for note in getattr(failure, "__notes__", []) if note.startswith("Draw ")]
-    return "\n".join([first_sentence(law), f"{kind}{failure}", *notes])
+    return "\n".join([first_sentence(law), f"{kind}{failure}", *counterexample(failure)])

@@ -106,6 +106,25 @@ def test_a_part_that_needs_a_reference_makes_the_whole_need_one() -> None:
     assert (_Pairs() + 0.1 * KLEnergy()).needs_reference
 
 
+class _Biased(_Pairs):
+    def __init__(self, bias: str) -> None:
+        self._bias = bias
+
+    @property
+    def bias(self) -> str | None:
+        return self._bias
+
+
+def test_a_part_that_declares_a_bias_makes_the_whole_declare_it() -> None:
+    assert _Pairs().bias is None
+    assert (_Pairs() + 2.0 * KLEnergy()).bias is None
+    assert ScaledEnergy(_Biased("too low"), 0.1).bias == "too low"
+    one, two, again = _Biased("too low"), 3.0 * _Biased("too late"), _Biased("too low")
+    assert (_Pairs() + one).bias == "too low"
+    # Each reason once, in the order of the parts.
+    assert (one + KLEnergy() + two + again).bias == "too low; too late"
+
+
 def _sum(values: Tensor) -> Tensor:
     return values.sum(-1).float()
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -20,6 +21,7 @@ from ebmlm.energies import (
 )
 from ebmlm.errors import UserError
 from ebmlm.features import (
+    BatchMetricWhitening,
     FeatureMap,
     Features,
     FeatureSpaceWhitening,
@@ -30,6 +32,7 @@ from ebmlm.features import (
     Whitening,
 )
 from ebmlm.rollouts import Rollouts, Scores
+from ebmlm.testing.strategies import features as any_features
 from tests.exact import Toy, expectation
 from tests.helpers import seeded
 
@@ -118,6 +121,61 @@ def test_pairs_are_symmetric_with_a_zero_diagonal() -> None:
     torch.testing.assert_close(pairwise, pairwise.mT)
     assert (pairwise.diagonal(dim1=-2, dim2=-1) == 0).all()
     assert pairwise.abs().max() > 1
+
+
+WHITENINGS = [
+    NoWhitening(),
+    FeatureSpaceWhitening(),
+    SampleSpaceWhitening(),
+    BatchMetricWhitening(),
+]
+
+
+def _terms(
+    features: Features, whitening: Whitening, similarity: Callable[[Tensor, Tensor], Tensor]
+) -> tuple[Tensor, Tensor]:
+    valid = torch.ones(features.rollouts.shape[:2], dtype=torch.bool)
+    terms = feature_matching_terms(features, valid, whitening=whitening, similarity=similarity)
+    assert terms.pairwise is not None
+    return terms.unary, terms.pairwise
+
+
+@given(any_features(), st.sampled_from(WHITENINGS), st.sampled_from([inner_product, cosine]))
+def test_features_of_every_kind_have_finite_terms_and_symmetric_pairs(
+    drawn: Features, whitening: Whitening, similarity: Callable[[Tensor, Tensor], Tensor]
+) -> None:
+    unary, pairwise = _terms(drawn, whitening, similarity)
+    assert unary.isfinite().all()
+    assert pairwise.isfinite().all()
+    torch.testing.assert_close(pairwise, pairwise.mT, rtol=1e-9, atol=1e-9)
+    assert (pairwise.diagonal(dim1=-2, dim2=-1) == 0).all()
+    if similarity is cosine:
+        assert (unary.abs() <= 2 + 1e-9).all()
+
+
+# The cosine of a vector that whitening takes to nothing is that of its rounding error: in sample
+# space where factors cancel, in feature space for a rollout without any feature.
+ALIKE = [
+    *[(whitening, inner_product) for whitening in WHITENINGS],
+    *[(whitening, cosine) for whitening in WHITENINGS if whitening.bias is None],
+    (FeatureSpaceWhitening(), cosine),
+]
+
+
+@given(any_features(), st.sampled_from(ALIKE), st.data())
+def test_samples_of_features_of_every_kind_are_treated_alike(
+    drawn: Features,
+    how: tuple[Whitening, Callable[[Tensor, Tensor], Tensor]],
+    data: st.DataObject,
+) -> None:
+    assume(how[0].bias is None or how[1] is inner_product or drawn.rollouts.any(-1).all())
+    order = torch.tensor(data.draw(st.permutations(range(drawn.rollouts.shape[2]))))
+    permuted = dataclasses.replace(drawn, rollouts=drawn.rollouts[:, :, order])
+    unary, pairwise = _terms(drawn, *how)
+    expected = unary[:, :, order], pairwise[:, :, order][..., order]
+    for found, hand in zip(_terms(permuted, *how), expected, strict=True):
+        largest = max(1.0, float(hand.abs().max()))
+        torch.testing.assert_close(found, hand, atol=1e-6 * largest, rtol=0)
 
 
 def test_cosine_of_nothing_is_zero() -> None:
@@ -211,6 +269,13 @@ def test_references_are_needed() -> None:
         FeatureMatchingEnergy(features)(groups, Scores(torch.zeros(groups.completions.shape)))
     split = features(groups).split()
     assert split[0].references is None
+
+
+def test_it_is_biased_where_its_whitening_is() -> None:
+    for whitening in WHITENINGS:
+        assert FeatureMatchingEnergy(_given()[0], whitening=whitening).bias == whitening.bias
+    assert FeatureMatchingEnergy(_given()[0]).bias is None
+    assert FeatureMatchingEnergy(_given()[0], whitening=FeatureSpaceWhitening()).bias
 
 
 @pytest.mark.parametrize("name", ["alignment", "diversity"])

@@ -80,5 +80,6 @@ def test_only_tokens_that_count_are_added_up() -> None:
 def test_a_reference_is_needed() -> None:
     groups = Toy().groups(1)
     assert KLEnergy().needs_reference
+    assert KLEnergy().bias is None
     with pytest.raises(ValueError, match="needs scores of a reference model"):
         KLEnergy()(groups, Scores(torch.zeros(groups.completions.shape)))

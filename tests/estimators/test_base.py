@@ -11,9 +11,11 @@ from torch import Tensor
 from ebmlm.energies import EnergyTerms
 from ebmlm.estimators import (
     RLOO,
+    Estimate,
     Estimator,
     GroupNorm,
     Reinforce,
+    credit_bias,
     mean_over_anchors,
     mean_token_log_prob,
     policy_gradient,
@@ -44,6 +46,31 @@ def test_credit_by_hand() -> None:
     mask = torch.tensor([[[[1, 1, 0], [1, 1, 1], [0, 0, 0]]]]).bool()
     assert sequence_log_prob(log_probs, mask).tolist() == [[[-3, -15, 0]]]
     assert mean_token_log_prob(log_probs, mask).tolist() == [[[-1.5, -5, 0]]]
+
+
+def test_only_whole_log_probabilities_are_credit_without_bias() -> None:
+    assert credit_bias(sequence_log_prob) is None
+    for credit, name in (
+        (mean_token_log_prob, "mean_token_log_prob"),
+        (lambda log_probs, mask: log_probs[..., 0], "<lambda>"),
+        (_FirstToken(), "_FirstToken"),
+    ):
+        assert credit_bias(credit) == f"credit is {name}, not a rollout's whole log-probability"
+
+
+class _FirstToken:
+    """A credit that is an object, and has no name of its own."""
+
+    def __call__(self, log_probs: Tensor, mask: Tensor) -> Tensor:
+        return log_probs[..., 0]
+
+
+def test_an_estimator_that_declares_nothing_claims_exactness() -> None:
+    class _Plain(Estimator):
+        def __call__(self, log_probs: Tensor, terms: EnergyTerms, rollouts: Rollouts) -> Estimate:
+            raise NotImplementedError
+
+    assert _Plain().bias is None
 
 
 def test_mean_over_anchors_by_hand() -> None:

@@ -58,6 +58,11 @@ def test_epsilon_out_of_range(epsilon: float) -> None:
         GroupNorm(epsilon=epsilon)
 
 
+@pytest.mark.parametrize("estimator", [GroupNorm(), GroupNorm(sequence_log_prob)])
+def test_it_says_that_it_is_biased(estimator: GroupNorm) -> None:
+    assert estimator.bias == "mean and deviation contain the sample that they are applied to"
+
+
 def test_one_sample_is_refused() -> None:
     with pytest.raises(UserError, match=r"1 sample per anchor.*at least 2"):
         GroupNorm()(

@@ -23,6 +23,14 @@ def test_by_hand() -> None:
         assert log_probs.grad.tolist() == [[expected]]
 
 
+def test_only_the_credit_may_bias() -> None:
+    assert Reinforce().bias is None
+    assert Reinforce(4.0).bias is None
+    bias = Reinforce(credit=mean_token_log_prob).bias
+    assert bias is not None
+    assert "mean_token_log_prob" in bias
+
+
 def test_one_sample_is_enough() -> None:
     rollouts = rollouts_with([[[1, 1]]], [True])
     log_probs = torch.zeros(1, 1, 1, 2, requires_grad=True)

@@ -6,19 +6,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
 
 from ebmlm.energies import EnergyTerms
 from ebmlm.errors import UserError
-from ebmlm.estimators import RLOO, leave_one_out_baseline
+from ebmlm.estimators import RLOO, leave_one_out_baseline, mean_token_log_prob
+from ebmlm.testing.strategies import energy_terms
 from tests.estimators.test_base import rollouts_with
-from tests.helpers import seeded
-
-
-def _symmetric(*shape: int, seed: int = 0) -> Tensor:
-    pairwise = torch.randn(*shape, shape[-1], generator=seeded(seed), dtype=torch.float64)
-    pairwise = pairwise + pairwise.mT
-    return pairwise * (1 - torch.eye(shape[-1], dtype=torch.float64))
 
 
 def test_three_samples_by_hand() -> None:
@@ -36,35 +29,36 @@ def test_two_samples_have_no_pair_without_j() -> None:
     assert leave_one_out_baseline(terms).tolist() == [[[5.0, 1.0]]]
 
 
-@given(st.integers(2, 6), st.booleans(), st.integers(0, 100))
-def test_equals_the_loop(samples: int, pairs: bool, seed: int) -> None:
-    unary = torch.randn(2, 2, samples, generator=seeded(seed), dtype=torch.float64)
-    pairwise = _symmetric(2, 2, samples, seed=seed + 1) if pairs else None
-    baseline = leave_one_out_baseline(EnergyTerms(unary, pairwise))
-    for index in torch.cartesian_prod(torch.arange(2), torch.arange(2), torch.arange(samples)):
-        row, anchor, j = index.tolist()
-        total = 0.0
-        for i in range(samples):
-            if i != j:
-                total += float(unary[row, anchor, i])
-                for k in range(samples):
-                    if pairwise is not None and k not in (i, j):
-                        total += float(pairwise[row, anchor, i, k]) / (samples - 2)
-        assert float(baseline[row, anchor, j]) == pytest.approx(total / (samples - 1), abs=1e-10)
+terms_of = st.integers(2, 5).flatmap(lambda samples: energy_terms((2, 1, samples)))
 
 
-@given(st.integers(2, 6), st.integers(0, 100))
-def test_the_baseline_does_not_see_its_own_sample(samples: int, seed: int) -> None:
-    unary = torch.randn(1, 1, samples, generator=seeded(seed), dtype=torch.float64)
-    pairwise = _symmetric(1, 1, samples, seed=seed + 1)
-    before = leave_one_out_baseline(EnergyTerms(unary, pairwise))
-    for j in range(samples):
-        changed, pairs = unary.clone(), pairwise.clone()
-        changed[..., j] += 100
-        pairs[..., j, :] += 7
-        pairs[..., :, j] += 7
-        pairs[..., j, j] = 0
-        after = leave_one_out_baseline(EnergyTerms(changed, pairs))
+@given(terms_of)
+def test_equals_the_loop(terms: EnergyTerms) -> None:
+    baseline, samples = leave_one_out_baseline(terms), terms.samples
+    for row in range(2):
+        for j in range(samples):
+            total = 0.0
+            for i in range(samples):
+                if i != j:
+                    total += float(terms.unary[row, 0, i])
+                    for k in range(samples):
+                        if terms.pairwise is not None and k not in (i, j):
+                            total += float(terms.pairwise[row, 0, i, k]) / (samples - 2)
+            assert float(baseline[row, 0, j]) == pytest.approx(total / (samples - 1), abs=1e-12)
+
+
+@given(terms_of)
+def test_the_baseline_does_not_see_its_own_sample(terms: EnergyTerms) -> None:
+    before = leave_one_out_baseline(terms)
+    for j in range(terms.samples):
+        unary, pairs = terms.unary.clone(), None
+        unary[..., j] += 100
+        if terms.pairwise is not None:
+            pairs = terms.pairwise.clone()
+            pairs[..., j, :] += 7
+            pairs[..., :, j] += 7
+            pairs[..., j, j] = 0
+        after = leave_one_out_baseline(EnergyTerms(unary, pairs))
         torch.testing.assert_close(after[..., j], before[..., j])
 
 
@@ -86,3 +80,10 @@ def test_equal_energies_give_no_gradient() -> None:
     estimate.loss.backward()
     assert log_probs.grad is not None
     assert log_probs.grad.abs().max() < 1e-6
+
+
+def test_only_the_credit_may_bias() -> None:
+    assert RLOO().bias is None
+    assert RLOO(mean_token_log_prob).bias == (
+        "credit is mean_token_log_prob, not a rollout's whole log-probability"
+    )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from ebmlm.errors import UserError
@@ -17,6 +19,7 @@ from ebmlm.features import (
     SampleSpaceWhitening,
     Whitening,
 )
+from ebmlm.testing.strategies import features as any_features
 from tests.helpers import seeded
 
 EVERY = [
@@ -117,6 +120,49 @@ def test_rank_deficient_groups_stay_finite(whitening: Whitening, dtype: torch.dt
         assert made.dtype == dtype
         assert made.isfinite().all()
         assert made.abs().max() < 1e4
+
+
+def _valid(features: Features) -> Tensor:
+    return torch.ones(features.rollouts.shape[:2], dtype=torch.bool)
+
+
+ANY = any_features(min_samples=1)
+
+
+@given(st.sampled_from(EVERY[:-1]), ANY, st.sampled_from([torch.float32, torch.float64]))
+def test_features_of_every_kind_stay_finite(
+    whitening: Whitening, drawn: Features, dtype: torch.dtype
+) -> None:
+    """Of low rank, alike, tiny, huge, zero, and groups of different kinds in a batch."""
+    assert drawn.references is not None
+    features = Features(drawn.rollouts.to(dtype), drawn.references.to(dtype), drawn.blocks)
+    for made in whitening(features, _valid(features)):
+        assert made.shape == drawn.rollouts.shape
+        assert made.dtype == dtype
+        assert made.isfinite().all()
+
+
+@given(ANY)
+def test_feature_space_equals_the_formula_for_features_of_every_kind(drawn: Features) -> None:
+    assert drawn.references is not None
+    whitened, references = FeatureSpaceWhitening()(drawn, _valid(drawn))
+    for row, place in _valid(drawn).nonzero().tolist():
+        group = drawn.rollouts[row, place]
+        root = _dense_root(group.T @ group / len(group))
+        expected = group @ root, (root @ drawn.references[row, place]).expand_as(group)
+        for found, hand in zip((whitened, references), expected, strict=True):
+            torch.testing.assert_close(found[row, place], hand, atol=1e-6, rtol=1e-6)
+
+
+@given(st.sampled_from(EVERY[1:3]), ANY, st.sampled_from([2.0**-30, 2.0**30]))
+def test_the_unit_of_features_does_not_matter(
+    whitening: Whitening, drawn: Features, scale: float
+) -> None:
+    assert drawn.references is not None
+    scaled = Features(scale * drawn.rollouts, scale * drawn.references, drawn.blocks)
+    pairs = zip(whitening(scaled, _valid(drawn)), whitening(drawn, _valid(drawn)), strict=True)
+    for found, expected in pairs:
+        torch.testing.assert_close(found, expected, atol=1e-9, rtol=1e-9)
 
 
 def test_duplicates_are_whitened_as_the_pseudo_inverse_says() -> None:
@@ -245,3 +291,9 @@ def test_the_batch_metric_is_that_of_the_valid_references() -> None:
     torch.testing.assert_close(ours[1], theirs[1])
     none = BatchMetricWhitening(0.2)(features, torch.zeros_like(mask))
     assert torch.equal(none[0], features.rollouts)
+
+
+def test_what_is_made_of_the_rollouts_it_whitens_says_that_it_is_biased() -> None:
+    biased = {type(whitening): whitening.bias for whitening in EVERY if whitening.bias}
+    assert set(biased) == {FeatureSpaceWhitening, SampleSpaceWhitening}
+    assert all("very rollouts it is applied to" in reason for reason in biased.values())

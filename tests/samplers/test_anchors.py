@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from ebmlm.errors import UserError
 from ebmlm.rollouts import SequenceBatch
 from ebmlm.samplers import GivenAnchors, StridedAnchors
+from ebmlm.testing.strategies import batches
 from tests.helpers import document_start
-from tests.strategies import batches
 
 
 def test_strided_anchors_by_hand() -> None:

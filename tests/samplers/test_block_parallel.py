@@ -17,6 +17,7 @@ from ebmlm.language_model import LanguageModel
 from ebmlm.rollouts import Rollouts, SequenceBatch
 from ebmlm.samplers import BlockParallelSampler, GivenAnchors, StridedAnchors
 from ebmlm.testing import TabularLanguageModel
+from ebmlm.testing.strategies import batches
 from tests.helpers import (
     CONFIGURATIONS,
     DISTRIBUTIONS,
@@ -29,7 +30,6 @@ from tests.helpers import (
     prefix_of,
     seeded,
 )
-from tests.strategies import batches
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)

@@ -15,6 +15,7 @@ from ebmlm.distribution import Categorical, TokenDistribution
 from ebmlm.language_model import LanguageModel
 from ebmlm.rollouts import SequenceBatch
 from ebmlm.testing import TabularLanguageModel, all_completions
+from ebmlm.testing.chi_square import chi_square_p_value
 from ebmlm.transformers_model import TransformersLanguageModel
 from tests.helpers import (
     DISTRIBUTIONS,
@@ -25,33 +26,6 @@ from tests.helpers import (
     seeded,
     table_logits,
 )
-
-
-def p_value(counts: Tensor, probabilities: Tensor) -> float:
-    """Of Pearson's chi-square; cells expected less than five times are taken together."""
-    if (counts[probabilities == 0] > 0).any():
-        return 0.0
-    expected = probabilities * counts.sum()
-    rare = expected < 5
-    cells = [
-        (int(counts[index]), float(expected[index]))
-        for index in (~rare).nonzero().flatten().tolist()
-    ]
-    if expected[rare].sum() > 0:
-        cells.append((int(counts[rare].sum()), float(expected[rare].sum())))
-    if len(cells) == 1:
-        return 1.0
-    statistic = sum((count - mean) ** 2 / mean for count, mean in cells)
-    halves = torch.tensor([(len(cells) - 1) / 2, statistic / 2], dtype=torch.float64)
-    return float(torch.special.gammaincc(halves[0], halves[1]))
-
-
-def test_the_p_value_is_that_of_tables() -> None:
-    """2 (60 - 50)^2 / 50 = 4 at one degree of freedom; 3 cells of 50, 30, 40: 5 at two."""
-    half = torch.tensor([0.5, 0.5], dtype=torch.float64)
-    assert p_value(torch.tensor([60, 40]), half) == pytest.approx(0.0455003, abs=1e-6)
-    third = torch.full((3,), 1 / 3, dtype=torch.float64)
-    assert p_value(torch.tensor([50, 30, 40]), third) == pytest.approx(math.exp(-2.5), abs=1e-6)
 
 
 @pytest.mark.parametrize("ends", [(), (1,)])
@@ -91,14 +65,14 @@ def test_completions_are_distributed_as_enumerated(
         drawn = (rollouts.completions[:, place] * torch.tensor([3, 1])).sum(-1)
         counts = (drawn.flatten().unsqueeze(1) == codes).sum(0)
         assert counts.sum() == rows * 200
-        assert p_value(counts, probabilities) > 1e-7
+        assert chi_square_p_value(counts, probabilities) > 1e-7
         # Samples of one anchor are independent of each other.
         first, second = drawn[:, 0::2].reshape(-1, 1, 1), drawn[:, 1::2].reshape(-1, 1, 1)
         pairs = ((first == codes.unsqueeze(1)) & (second == codes)).sum(0)
         joint = probabilities.unsqueeze(1) * probabilities
-        assert p_value(pairs.flatten(), joint.flatten()) > 1e-7
+        assert chi_square_p_value(pairs.flatten(), joint.flatten()) > 1e-7
         # The test can tell: a distribution that is a little hotter is refused.
-        assert p_value(counts, exact(Categorical(1.5))) < 1e-7
+        assert chi_square_p_value(counts, exact(Categorical(1.5))) < 1e-7
 
 
 def _probabilities(

@@ -50,6 +50,7 @@ class _Halved(Estimator):
 def test_a_report_says_what_holds() -> None:
     report = check_estimator(RLOO())
     assert report.implementation == "RLOO"
+    assert check_estimator(RLOO(), name="mine", examples=3).implementation == "mine"
     assert {found.outcome for found in report.findings} == {Outcome.HOLDS}
     lines = str(report).splitlines()
     assert lines[0] == "RLOO"
@@ -71,6 +72,7 @@ def test_all_broken_laws_are_told_at_once() -> None:
     ):
         assert words in told
     assert "Failing test case" not in told
+    assert "exempt=" in told
     assert len(caught.value.report.broken) == 2
     assert isinstance(caught.value, AssertionError)
 
@@ -90,6 +92,7 @@ def test_bias_by_hand() -> None:
     """A group's mean with the sample itself in it makes every gradient half as long for N = 2."""
     exact, halved = measure_bias(RLOO()), measure_bias(_Halved())
     assert exact.relative < 1e-12
+    assert str(exact) == "exact to rounding"
     assert halved.relative == pytest.approx(0.5, abs=1e-12)
     assert halved.angle == pytest.approx(0, abs=1e-12)
     assert measure_bias(GroupMeanBaseline()).relative == pytest.approx(0.5, abs=0.2)

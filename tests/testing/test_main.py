@@ -36,7 +36,7 @@ def test_a_broken_law_is_a_failure(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     broken = dataclasses.replace(KIND, implementations={"ours": NaiveLeaveOneOut})
-    assert run(monkeypatch, broken) == 1
+    assert run(monkeypatch, broken, "--examples", "20") == 1
     shown = capsys.readouterr().out
     assert "BROKEN" in shown
     assert "ours breaks unbiased" in shown

@@ -28,10 +28,10 @@ def moments(toy: Toy, energy, estimator: Estimator, samples: int = 2) -> Gradien
         model,
         model.logits,
         toy.groups(1).batch.rows(0, 1),
-        ANCHOR,
-        energy,
-        estimator,
-        toy.distribution,
+        anchor=ANCHOR,
+        energy=energy,
+        estimator=estimator,
+        distribution=toy.distribution,
         samples=samples,
         horizon=toy.horizon,
         reference=toy.reference,
@@ -100,10 +100,9 @@ def test_models_that_do_not_add_up_are_refused() -> None:
             wrong,
             wrong.logits,
             batch,
-            2,
-            TabularEnergy(3, torch.zeros(3, dtype=torch.float64)),
-            RLOO(),
-            Categorical(),
+            anchor=2,
+            energy=TabularEnergy(3, torch.zeros(3, dtype=torch.float64)),
+            estimator=RLOO(),
             samples=2,
             horizon=1,
         )
@@ -114,5 +113,12 @@ def test_one_sequence_at_a_time() -> None:
     batch = SequenceBatch.of(torch.zeros(2, 4, dtype=torch.long))
     with pytest.raises(UserError, match="2 sequences"):
         estimator_moments(
-            model, model.logits, batch, 2, KLEnergy(), RLOO(), Categorical(), samples=2, horizon=1
+            model,
+            model.logits,
+            batch,
+            anchor=2,
+            energy=KLEnergy(),
+            estimator=RLOO(),
+            samples=2,
+            horizon=1,
         )

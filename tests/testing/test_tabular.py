@@ -13,6 +13,7 @@ from ebmlm.distribution import Categorical
 from ebmlm.errors import UserError
 from ebmlm.rollouts import Rollouts, SequenceBatch
 from ebmlm.testing import TabularLanguageModel
+from ebmlm.testing.strategies import rollouts
 from tests.helpers import (
     branches,
     document_start,
@@ -23,14 +24,13 @@ from tests.helpers import (
     seeded,
     table_logits,
 )
-from tests.strategies import rollouts
 
 
 def _model(order: int = 3, **options: object) -> TabularLanguageModel:
     return TabularLanguageModel(5, order, generator=seeded(0), **options)  # type: ignore[arg-type]
 
 
-@given(rollouts())
+@given(rollouts(5))
 def test_scores_are_read_from_the_table(drawn: Rollouts) -> None:
     model = _model()
     with torch.no_grad():
@@ -39,7 +39,7 @@ def test_scores_are_read_from_the_table(drawn: Rollouts) -> None:
     for row, place, number, tokens in branches(drawn):
         context = prefix_of(drawn.batch, row, int(drawn.anchors[row, place]))
         for step, token in enumerate(tokens):
-            expected = naive_log_probs(table_logits(model, context), Categorical())[token]
+            expected = naive_log_probs(table_logits(model, context), drawn.distribution)[token]
             found = float(scoring.completions[row, place, number, step])
             assert found == pytest.approx(expected, abs=1e-12)
             context = [*context, token]
@@ -61,7 +61,7 @@ def _state(model: TabularLanguageModel, context: list[int], layer: int) -> torch
     return model.states[row, layer]
 
 
-@given(rollouts())
+@given(rollouts(5))
 def test_states_are_read_from_the_table(drawn: Rollouts) -> None:
     model = _model(layers=2)
     states = model.hidden_states(drawn, [0, 2])

@@ -55,12 +55,12 @@ class World(Readable):
             self.model,
             self.model.logits,
             self.batch,
-            self.anchor,
-            energy,
-            estimator,
-            self.distribution,
+            anchor=self.anchor,
+            energy=energy,
+            estimator=estimator,
             samples=self.samples,
             horizon=self.horizon,
+            distribution=self.distribution,
         )
 
     def gradient(self, functional: Functional) -> Tensor:
@@ -78,12 +78,23 @@ class World(Readable):
         (gradient,) = torch.autograd.grad(value, self.model.logits)
         return gradient
 
+    def _probabilities(self) -> str:
+        listed = list_completions(
+            self.model, self.batch, self.anchor, self.distribution, self.horizon
+        )
+        chances = listed.log_probs().detach().exp().tolist()
+        return "; ".join(
+            f"{numbers(tokens[mask])} {chance:.4g}"
+            for tokens, mask, chance in zip(listed.tokens, listed.mask, chances, strict=True)
+        )
+
     def __str__(self) -> str:
         lines = [
-            f"{self.samples} rollouts of {self.horizon} tokens, drawn from {self.distribution}",
-            f"  {self.model}",
+            f"groups of {self.samples} out of these completions",
             f"  {describe_batch(self.batch)}",
-            f"  unary energy of each completion {numbers(self.energy.unary)}",
+            f"  drawn from {self.distribution}, {self.model}",
+            f"  probability of each: {self._probabilities()}",
+            f"  unary energy {numbers(self.energy.unary)}",
         ]
         if self.energy.pairwise is not None:
             lines.append(f"  pairwise {numbers(self.energy.pairwise)}")
@@ -119,16 +130,16 @@ def worlds(draw: st.DrawFn, min_samples: int = 1) -> World:
     )
 
 
-def fixed_worlds(min_samples: int) -> list[World]:
-    """A few worlds that do not change, to state a bias in numbers."""
+def fixed_worlds(samples: int) -> list[World]:
+    """Four worlds that do not change, to state a bias in numbers; two of them with pairs."""
     found = []
     for seed, ends in enumerate([(), (1,), (), (2,)]):
         generator = torch.Generator().manual_seed(seed)
         model = TabularLanguageModel(3, 2, end_tokens=ends, generator=generator)
         unary = torch.randn(9, generator=generator, dtype=torch.float64)
         half = torch.randn(9, 9, generator=generator, dtype=torch.float64)
-        pairwise = half + half.mT if min_samples > 1 and seed > 1 else None
+        pairwise = half + half.mT if samples > 1 and seed > 1 else None
         batch = SequenceBatch.of(torch.tensor([[0, 2, 1]]))
         energy = TabularEnergy(3, unary, pairwise)
-        found.append(World(model, batch, Categorical(), energy, max(min_samples, 2), 2))
+        found.append(World(model, batch, Categorical(), energy, samples, 2))
     return found

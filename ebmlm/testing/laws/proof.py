@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Protocol, TypeVar
@@ -21,6 +22,7 @@ __all__ = [
     "Draw",
     "LawViolation",
     "cases_tried",
+    "counterexample",
     "for_all",
     "require",
     "require_equal",
@@ -32,11 +34,12 @@ T = TypeVar("T")
 EXAMPLES = 50
 """Cases that a law is tried on unless another number is given."""
 
+_DRAWN = re.compile(r"^Draw \d+ \((.*?)\): ")
 _TRIED: ContextVar[int] = ContextVar("_TRIED", default=0)
 
 
 class LawViolation(AssertionError):
-    """An implementation breaks a law; the message says how, its notes give the counterexample."""
+    """An implementation breaks a law; the message says how, with a counterexample."""
 
 
 class DoesNotApply(SkipTest):
@@ -58,8 +61,8 @@ def for_all(holds: Callable[[Draw], None], examples: int) -> None:
         examples: how many cases.
 
     Raises:
-        LawViolation: or whatever else ``holds`` raises, for the smallest case that was found, which
-            stands in the exception's notes.
+        LawViolation: with the smallest case that was found. Whatever else ``holds`` raises has that
+            case in its notes.
     """
 
     @settings(
@@ -76,7 +79,16 @@ def for_all(holds: Callable[[Draw], None], examples: int) -> None:
         _TRIED.set(_TRIED.get() + 1)
         holds(data.draw)
 
-    tried()
+    try:
+        tried()
+    except LawViolation as failure:
+        raise LawViolation("\n".join([str(failure), *counterexample(failure)])) from None
+
+
+def counterexample(failure: BaseException) -> list[str]:
+    """What was drawn for the case in which ``failure`` was raised, one text a draw."""
+    notes = getattr(failure, "__notes__", [])
+    return [_DRAWN.sub(r"\1: ", note) for note in notes if _DRAWN.match(note)]
 
 
 def cases_tried() -> int:
