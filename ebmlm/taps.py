@@ -8,7 +8,16 @@ from typing import Any
 
 from torch import Tensor, nn
 
-__all__ = ["Taps"]
+__all__ = ["Taps", "layer_stack"]
+
+
+def layer_stack(body: nn.Module, count: int) -> nn.ModuleList:
+    """The ``count`` layers of a transformers model's body, in order."""
+    return next(
+        module
+        for module in body.modules()
+        if isinstance(module, nn.ModuleList) and len(module) == count
+    )
 
 
 class Taps:
@@ -27,11 +36,7 @@ class Taps:
         pass
 
     def __init__(self, body: nn.Module, count: int, layers: Sequence[int]) -> None:
-        self._stack = next(
-            module
-            for module in body.modules()
-            if isinstance(module, nn.ModuleList) and len(module) == count
-        )
+        self._stack = layer_stack(body, count)
         self._count, self._wanted = count, set(layers)
         self._states: dict[int, Tensor] = {}
         self.last: Tensor | None = None

@@ -37,6 +37,10 @@ class TransformersLanguageModel(LanguageModel):
         model: a ``...ForCausalLM``, or a PEFT model around one.
         end_tokens: ids that end a completion; by default those of its generation configuration.
 
+    Attributes:
+        body: the model without its head, for what looks inside (benchmarks, other heads).
+        head: from the states that the body returns to logits.
+
     Raises:
         UserError: (a ValueError) naming the model type and the reason, where the architecture
             cannot take the tree mask: sliding windows, recurrent state, attention of its own.
@@ -50,7 +54,7 @@ class TransformersLanguageModel(LanguageModel):
         self.model = model
         self._context: Callable[[], AbstractContextManager[Any]] = nullcontext
         self._trainable = True
-        self._body, self._head = base.base_model, base.get_output_embeddings()
+        self.body, self.head = base.base_model, base.get_output_embeddings()
         config = base.config.get_text_config()
         self.layer_count = config.num_hidden_layers
         self.hidden_size = config.hidden_size
@@ -96,7 +100,7 @@ class TransformersLanguageModel(LanguageModel):
             mask = rollouts.token_mask()
             row = mask.nonzero()[:, 0]
             scored = score_rows(
-                modules(self._head),
+                modules(self.head),
                 states[row, tree.parents[mask]],
                 rollouts.completions[mask],
                 rollouts.distribution,
@@ -127,7 +131,7 @@ class TransformersLanguageModel(LanguageModel):
                 raise ValueError(f"layer {layer}: this model has layers 0 to {self.layer_count}")
         tree = PrefixTree.of(rollouts)
         self.check_length(int(tree.positions.max()) + 1)
-        with self._gradient(), Taps(self._body, self.layer_count, layers) as taps:
+        with self._gradient(), Taps(self.body, self.layer_count, layers) as taps:
             with taps.stopping():
                 taps.last = self._run(self._modules(), tree.tokens, tree.positions, TreePass(tree))
             states = [taps[layer] for layer in layers]
@@ -161,7 +165,7 @@ class TransformersLanguageModel(LanguageModel):
         view.model = copy.deepcopy(self.model).requires_grad_(False).eval()
         if torch.is_autocast_enabled(self.device.type):
             view.model.to(torch.get_autocast_dtype(self.device.type))
-        view._body, view._head = view.model.base_model, view.model.get_output_embeddings()
+        view.body, view.head = view.model.base_model, view.model.get_output_embeddings()
         return view
 
     def _gradient(self) -> AbstractContextManager[Any]:
@@ -170,27 +174,27 @@ class TransformersLanguageModel(LanguageModel):
     def _modules(self) -> Rounded:
         """Body and head as the passes of one purpose call them."""
         checkpointed = any(
-            getattr(module, "gradient_checkpointing", False) for module in self._body.modules()
+            getattr(module, "gradient_checkpointing", False) for module in self.body.modules()
         )
         if checkpointed and torch.is_grad_enabled():
             # Autocast keeps weights that it rounded for the whole of its region; those rounded
             # without gradient would silently cut the gradient of this pass.
             torch.clear_autocast_cache()
-        return rounded((self._body, self._head), self.device.type, checkpointed)
+        return rounded((self.body, self.head), self.device.type, checkpointed)
 
     def _run(
         self, modules: Rounded, tokens: Tensor, positions: Tensor, attention: TreeAttention
     ) -> Tensor:
         """Return the states (batch, node, feature) that the head reads."""
         with self._context(), attending(attention):
-            output = modules(self._body)(input_ids=tokens, position_ids=positions, use_cache=False)
+            output = modules(self.body)(input_ids=tokens, position_ids=positions, use_cache=False)
         states: Tensor = output.last_hidden_state
         return states
 
     def _score_trunk(self, modules: Rounded, states: Tensor, batch: SequenceBatch) -> Tensor:
         mask = batch.target_mask()
         predicting = states[:, :-1][mask[:, 1:]]
-        scored = score_rows(modules(self._head), predicting, batch.sequences[mask], Categorical())
+        scored = score_rows(modules(self.head), predicting, batch.sequences[mask], Categorical())
         return scored.new_zeros(mask.shape).masked_scatter(mask, scored)
 
     def check_length(self, length: int) -> None:
@@ -231,7 +235,7 @@ class _TreeDecoder(Decoder):
     ) -> tuple[BatchAnchorSample, BatchAnchorSample]:
         with torch.no_grad(), self._model._context():
             tokens, log_probs = draw_rows(
-                self._modules(self._model._head), self._states, distribution, uniforms.flatten()
+                self._modules(self._model.head), self._states, distribution, uniforms.flatten()
             )
         return tokens.view(self._shape), log_probs.view(self._shape)
 

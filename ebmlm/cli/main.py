@@ -30,10 +30,17 @@ def _evaluate(arguments: Sequence[str]) -> int:
     return evaluate(arguments)
 
 
+def _bench(arguments: Sequence[str]) -> int:
+    from ebmlm.cli.bench import bench
+
+    return bench(arguments)
+
+
 _COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "demo": (_demo, "fine-tune a small language model on this machine and see it get better"),
     "train": (_train, "run a configuration file"),
     "evaluate": (_evaluate, "measure a model or a checkpoint on a configuration's held-out text"),
+    "bench": (_bench, "time every pass against its naive twin and against its floor"),
 }
 
 

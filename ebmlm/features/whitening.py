@@ -119,6 +119,9 @@ class FeatureSpaceWhitening(Whitening):
         half, three_halves = _inverse_powers(rollouts @ rollouts.mT, (0.5, 1.5))
         root = samples**0.5
         whitened = root * half @ rollouts
+        # A vector of no length has none afterwards either: what rounding leaves of it would have a
+        # direction, and a cosine.
+        whitened = torch.where(rollouts.any(-1, keepdim=True), whitened, 0)
         projected = three_halves @ (rollouts @ references.unsqueeze(-1))
         reference = root * (rollouts.mT @ projected).squeeze(-1)
         dtype = features.rollouts.dtype

@@ -123,7 +123,7 @@ def check_sampler(
     Args:
         sampler: what is judged, with a horizon of at most 10.
         exempt: reasons, by the name of a law, why it may break it.
-        examples: cases tried for each law; those of the chi-square test are fixed.
+        examples: cases tried for each law; what is drawn for the multinomial test is fixed.
         name: what the report calls it; its class or function, unless given.
 
     Raises:

@@ -15,7 +15,7 @@ from ebmlm.distribution import Categorical, TokenDistribution
 from ebmlm.language_model import LanguageModel
 from ebmlm.rollouts import SequenceBatch
 from ebmlm.testing import TabularLanguageModel, all_completions
-from ebmlm.testing.chi_square import chi_square_p_value
+from ebmlm.testing.multinomial import multinomial_p_bound
 from ebmlm.transformers_model import TransformersLanguageModel
 from tests.helpers import (
     DISTRIBUTIONS,
@@ -34,7 +34,7 @@ from tests.helpers import (
 def test_completions_are_distributed_as_enumerated(
     engine: str, name: str, ends: tuple[int, ...]
 ) -> None:
-    """Pearson's chi-square of 4000 whole completions at each of two anchors, and of pairs of
+    """A multinomial test of 4000 whole completions at each of two anchors, and of pairs of
     samples of one anchor, at a false-alarm rate of 1e-7 each; the seed is fixed."""
     model: LanguageModel
     if engine == "table":
@@ -65,14 +65,14 @@ def test_completions_are_distributed_as_enumerated(
         drawn = (rollouts.completions[:, place] * torch.tensor([3, 1])).sum(-1)
         counts = (drawn.flatten().unsqueeze(1) == codes).sum(0)
         assert counts.sum() == rows * 200
-        assert chi_square_p_value(counts, probabilities) > 1e-7
+        assert multinomial_p_bound(counts, probabilities) > 1e-7
         # Samples of one anchor are independent of each other.
         first, second = drawn[:, 0::2].reshape(-1, 1, 1), drawn[:, 1::2].reshape(-1, 1, 1)
         pairs = ((first == codes.unsqueeze(1)) & (second == codes)).sum(0)
         joint = probabilities.unsqueeze(1) * probabilities
-        assert chi_square_p_value(pairs.flatten(), joint.flatten()) > 1e-7
+        assert multinomial_p_bound(pairs.flatten(), joint.flatten()) > 1e-7
         # The test can tell: a distribution that is a little hotter is refused.
-        assert chi_square_p_value(counts, exact(Categorical(1.5))) < 1e-7
+        assert multinomial_p_bound(counts, exact(Categorical(1.5))) < 1e-7
 
 
 def _probabilities(

@@ -13,12 +13,12 @@ from torch import Tensor
 from ebmlm.distribution import Categorical, Greedy
 from ebmlm.rollouts import Rollouts, SequenceBatch, gather_continuations
 from ebmlm.samplers.base import Sampler
-from ebmlm.testing.chi_square import chi_square_p_value
 from ebmlm.testing.completions import Completions, list_completions
 from ebmlm.testing.describe import numbers
 from ebmlm.testing.laws.cases import padded
 from ebmlm.testing.laws.proof import EXAMPLES, Draw, for_all, require, require_equal
 from ebmlm.testing.laws.sampled import samplings, shortest_text
+from ebmlm.testing.multinomial import multinomial_p_bound
 from ebmlm.testing.tabular import TabularLanguageModel
 
 __all__ = [
@@ -40,7 +40,7 @@ _DRAWS = 4000
 def draws_follow_the_model(sampler: Sampler, examples: int = EXAMPLES) -> None:
     """Whole rollouts, and pairs of samples, are drawn with the model's exact probabilities.
 
-    Pearson's chi-square over 4000 draws with fixed seeds, under its own distribution and a cold,
+    A multinomial test of 4000 draws with fixed seeds, under its own distribution and a cold,
     truncated one; together they refuse a right sampler with a probability under 1e-6.
     """
     length = shortest_text(sampler)
@@ -223,12 +223,12 @@ def _numbers(rollouts: Rollouts, place: int, listed: Completions) -> Tensor:
 
 
 def _test(counts: Tensor, probabilities: Tensor, what: str) -> None:
-    chance = chi_square_p_value(counts, probabilities)
+    chance = multinomial_p_bound(counts, probabilities)
     if chance < _FALSE_ALARM:
         worst = (counts - probabilities * counts.sum()).abs().topk(min(4, len(counts))).indices
         require(
             False,
-            f"{what}: a right sampler draws such counts with probability {chance:.2g}\n"
+            f"{what}: a right sampler draws such counts with probability {chance:.2g} at most\n"
             f"  counts {numbers(counts[worst])} of {int(counts.sum())}\n"
             f"  expected {numbers((probabilities * counts.sum())[worst])}",
         )

@@ -1,11 +1,11 @@
-"""What a strategy draws: whether a kind of case occurs, and the smallest case there is."""
+"""What a strategy draws: whether a kind of case occurs, how often, and the smallest case."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TypeVar
 
-from hypothesis import Phase, find, settings
+from hypothesis import Phase, find, given, settings
 from hypothesis.strategies import SearchStrategy
 
 T = TypeVar("T")
@@ -22,6 +22,19 @@ def occurring(strategy: SearchStrategy[T], kind: Callable[[T], object]) -> T:
     """
     drawn = settings(max_examples=CASES, derandomize=True, database=None, phases=(Phase.generate,))
     return find(strategy, lambda case: bool(kind(case)), settings=drawn)
+
+
+def share(strategy: SearchStrategy[T], kind: Callable[[T], object], cases: int = 200) -> float:
+    """How many of the cases that are drawn are of a kind, as a fraction."""
+    kinds: list[bool] = []
+
+    @settings(max_examples=cases, derandomize=True, database=None, phases=(Phase.generate,))
+    @given(strategy)
+    def count(case: T) -> None:
+        kinds.append(bool(kind(case)))
+
+    count()
+    return sum(kinds) / len(kinds)
 
 
 def smallest(strategy: SearchStrategy[T]) -> T:

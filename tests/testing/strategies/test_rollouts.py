@@ -19,7 +19,7 @@ from ebmlm.testing.strategies import (
     single_texts,
     token_log_probs,
 )
-from tests.testing.strategies.occurring import occurring, smallest
+from tests.testing.strategies.occurring import occurring, share, smallest
 from tests.testing.strategies.test_texts import assert_valid, assert_well_formed
 
 
@@ -123,6 +123,13 @@ def test_continuations_are_those_of_one_anchor(drawn: tuple[Tensor, Tensor]) -> 
     assert tokens.dtype == torch.long
     assert mask[:, 0].all()
     assert (mask[:, 1:] <= mask[:, :-1]).all()
+
+
+def test_two_rollouts_are_often_the_same_and_often_not() -> None:
+    """Though there are a thousand tokens to choose from."""
+    assert (
+        0.33 < share(continuations(1000, 2, 3), lambda drawn: drawn[0][0].equal(drawn[0][1])) < 0.7
+    )
 
 
 def test_they_shrink_to_one_short_rollout() -> None:

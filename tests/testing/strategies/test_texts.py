@@ -104,8 +104,9 @@ def test_batches_shrink_to_two_tokens() -> None:
 
 def test_a_counterexample_has_no_more_padding_than_it_needs() -> None:
     batch = smallest(batches().filter(any_row(lambda batch, row: real(batch, row)[:1] > [0])))
-    assert batch.sequences.tolist() == [[0, 0]]
-    assert batch.sequence_mask.tolist() == [[False, True]]
+    assert (~batch.sequence_mask).sum() == 1
+    assert not batch.sequences.any()
+    assert not batch.documents.any()
 
 
 @given(st.integers(1, 4), st.integers(1, 3), st.integers(0, 3), st.data())

@@ -1,0 +1,135 @@
+"""``ebmlm bench``: how long each pass takes, against its naive twin and against its floor."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ebmlm.cli.parsing import ConfigParser
+from ebmlm.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+    from ebmlm.benchmark.measure import Measurement
+    from ebmlm.transformers_model import TransformersLanguageModel
+
+__all__ = ["bench"]
+
+_DESCRIPTION = (
+    "Times the passes over the prefix tree beside their naive twins (the trunk repeated, nothing"
+    " cached) and their floors (a plain pass over as many tokens), in one run."
+)
+
+
+def bench(arguments: Sequence[str]) -> int:
+    """Measure what was asked for and print it; returns the exit status."""
+    given = _parser().parse_args(list(arguments))
+    for name in ("length", "samples", "horizon", "stride", "context", "repetitions"):
+        if getattr(given, name) < 1:
+            raise UserError(f"--{name} is {getattr(given, name)}: it must be at least 1")
+
+    import torch
+
+    from ebmlm.benchmark.cases import CASES
+    from ebmlm.benchmark.clock import matrix_ceiling
+    from ebmlm.benchmark.measure import measure
+    from ebmlm.benchmark.workload import Sizes, Workload
+
+    device = _device(given.device)
+    unknown = [name for name in given.cases if name not in CASES]
+    if unknown:
+        raise UserError(f"no case '{unknown[0]}': there are {', '.join(CASES)}")
+    model = _model(given.model, device)
+    sizes = Sizes(given.length, given.samples, given.horizon, given.stride, given.context)
+    workload = Workload(model, sizes)
+    ceiling = matrix_ceiling(torch.bfloat16, device)
+    cases = [CASES[name](workload) for name in given.cases or CASES]
+    found = measure(cases, ceiling, device, repetitions=given.repetitions, twin=not given.no_twin)
+    if given.json:
+        for measurement in found:
+            print(json.dumps(measurement.as_json()))
+        return 0
+    _print(found, given, workload.anchors, ceiling)
+    return 0
+
+
+def _parser() -> Any:
+    parser = ConfigParser(prog="ebmlm bench", description=_DESCRIPTION, allow_abbrev=False)
+    parser.add_argument("cases", nargs="*", help="rollout, features, score, step; all by default")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per case")
+    parser.add_argument("--device", type=str, default="cpu", help="cpu or cuda")
+    parser.add_argument("--model", type=str, default="smollm2-135m", help="name, folder or hub id")
+    parser.add_argument("--length", type=int, default=1024, help="tokens of the sequence, T")
+    parser.add_argument("--samples", type=int, default=4, help="rollouts per anchor, N")
+    parser.add_argument("--horizon", type=int, default=8, help="tokens of a rollout, G")
+    parser.add_argument("--stride", type=int, default=8, help="tokens between anchors")
+    parser.add_argument("--context", type=int, default=8, help="tokens before the first anchor")
+    parser.add_argument("--repetitions", type=int, default=3, help="of each, interleaved")
+    parser.add_argument("--no-twin", action="store_true", help="leave out the slow naive twins")
+    return parser
+
+
+def _device(name: str) -> torch.device:
+    import torch
+
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UserError(f"--device is '{name}': use cpu or cuda") from error
+    if device.type not in ("cpu", "cuda"):
+        raise UserError(f"--device is '{name}': use cpu or cuda")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device is 'cuda', and torch finds no GPU here: use --device cpu")
+    return device
+
+
+def _model(name: str, device: torch.device) -> TransformersLanguageModel:
+    """Weights in bfloat16 for everybody, as the twin and the floor would have them."""
+    import torch
+
+    from ebmlm import load
+
+    model, _ = load(name)
+    model.model.to(device=device, dtype=torch.bfloat16)
+    return model
+
+
+def _print(found: Sequence[Measurement], given: Any, anchors: int, ceiling: float) -> None:
+    import torch
+    from rich.console import Console
+    from rich.table import Table
+
+    sizes = f"T = {given.length}, K = {anchors}, N = {given.samples}, G = {given.horizon}"
+    threads = f"{torch.get_num_threads()} threads" if given.device == "cpu" else given.device
+    title = (
+        f"{given.model}, bfloat16, one sequence, {sizes}, {threads}, torch {torch.__version__};"
+        f" best matrix product {ceiling / 1e9:.0f} GFLOP/s"
+    )
+    table = Table(title=title, title_justify="left")
+    table.add_column("case")
+    for name in (
+        "seconds",
+        "twin / ours",
+        "ours / floor",
+        "tokens/s",
+        "of best FLOP/s",
+        "peak GB",
+        "twin GB",
+        "floor GB",
+    ):
+        table.add_column(name, justify="right")
+    for one in found:
+        table.add_row(
+            one.case,
+            f"{one.seconds:.2f}",
+            "-" if one.twin_ratio is None else f"{one.twin_ratio:.1f}",
+            f"{one.floor_ratio:.2f}",
+            f"{one.tokens_per_second:.0f}",
+            f"{one.flops_fraction:.0%}",
+            f"{one.peak_bytes / 1e9:.2f}",
+            "-" if one.twin_peak_bytes is None else f"{one.twin_peak_bytes / 1e9:.2f}",
+            f"{one.floor_peak_bytes / 1e9:.2f}",
+        )
+    Console().print(table)
