@@ -19,6 +19,9 @@ __all__ = ["Categorical", "Greedy", "TokenDistribution"]
 # Vocabulary entries per block of the two-level inverse distribution function.
 _BLOCK = 256
 
+# How many of the most probable tokens are sorted at first to find a nucleus.
+_NUCLEUS = 64
+
 
 class TokenDistribution(ABC):
     """Answers one question: given next-token logits, how is a token drawn, and how probable is it?
@@ -48,27 +51,42 @@ class TokenDistribution(ABC):
     def sample(self, logits: RowVocabulary, uniforms: Row) -> Row:
         """Return one token (row,) per row, by inversion of ``uniforms`` in [0, 1)."""
 
+    def draw(self, logits: RowVocabulary, uniforms: Row) -> tuple[Row, Row]:
+        """Draw as :meth:`sample` does, and say how probable it was: tokens and nats, (row,) each.
 
-def _invert(weights: Tensor, uniforms: Tensor) -> Tensor:
+        Here for distributions that can do both in fewer passes over the vocabulary.
+        """
+        tokens = self.sample(logits, uniforms)
+        return tokens, self.log_prob(logits, tokens)
+
+
+def _invert(weights: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
     """Draw an index per row with probability proportional to ``weights`` (row, vocabulary) >= 0.
 
     Two levels (blocks, then entries of the chosen block) touch the vocabulary once and keep the
     running sums short, so that rounding does not favour any part of it.
+
+    Returns:
+        The indices (row,), and the sum of each row's weights (row,) in float64.
     """
     rows, size = weights.shape
-    if size % _BLOCK:
-        weights = torch.nn.functional.pad(weights, (0, -size % _BLOCK))
-    padded = weights.view(rows, -1, _BLOCK)
-    blocks = padded.sum(-1, dtype=torch.float64).cumsum(-1)
-    target = uniforms.to(torch.float64).unsqueeze(-1) * blocks[:, -1:]
+    whole = size - size % _BLOCK
+    sums = weights[:, :whole].reshape(rows, -1, _BLOCK).sum(-1)
+    if whole < size:
+        sums = torch.cat([sums, weights[:, whole:].sum(-1, keepdim=True)], dim=-1)
+    blocks = sums.double().cumsum(-1)
+    target = uniforms.double().unsqueeze(-1) * blocks[:, -1:]
     block = torch.searchsorted(blocks, target, right=True).clamp(max=blocks.shape[1] - 1)
     before = torch.where(block > 0, blocks.gather(1, (block - 1).clamp(min=0)), 0.0)
-    entries = padded.gather(1, block.unsqueeze(-1).expand(-1, -1, _BLOCK)).squeeze(1)
-    inner = entries.to(torch.float64).cumsum(-1)
+    places = block * _BLOCK + torch.arange(_BLOCK, device=weights.device)
+    entries = weights.gather(1, places.clamp(max=size - 1)).double()
+    inner = torch.where(places < size, entries, 0).cumsum(-1)
     index = torch.searchsorted(inner, target - before, right=True)
     # Rounding can push the target past the last entry with any weight: take that entry then.
-    last = torch.where(entries > 0, torch.arange(_BLOCK, device=weights.device), 0).amax(-1)
-    return (block * _BLOCK + index.clamp(max=last.unsqueeze(-1))).squeeze(-1)
+    step = inner.diff(dim=-1, prepend=inner.new_zeros(rows, 1)) > 0
+    last = torch.where(step, torch.arange(_BLOCK, device=weights.device), 0).amax(-1)
+    drawn = (block * _BLOCK + index.clamp(max=last.unsqueeze(-1))).squeeze(-1)
+    return drawn, blocks[:, -1]
 
 
 @dataclass(frozen=True)
@@ -107,18 +125,33 @@ class Categorical(TokenDistribution):
 
     def _truncated(self, scaled: Tensor) -> Tensor | None:
         """True at the tokens that truncation leaves out, or None where it leaves out none."""
+        size = scaled.shape[-1]
         threshold = None
-        if self.top_k is not None and self.top_k < scaled.shape[-1]:
+        if self.top_k is not None and self.top_k < size:
             threshold = scaled.topk(self.top_k, dim=-1).values[:, -1:]
         if self.top_p is not None and self.top_p < 1:
-            ordered = scaled.sort(dim=-1, descending=True).values
+            kept = scaled
             if threshold is not None:
-                ordered = ordered.masked_fill(ordered < threshold, -torch.inf)
-            mass = ordered.softmax(-1).cumsum(-1)
-            needed = (mass < self.top_p).sum(-1, keepdim=True).clamp(max=scaled.shape[-1] - 1)
-            nucleus = ordered.gather(-1, needed)
+                kept = scaled.masked_fill(scaled < threshold, -torch.inf)
+            nucleus = self._nucleus(kept, kept.logsumexp(-1, keepdim=True), _NUCLEUS)
             threshold = nucleus if threshold is None else torch.maximum(nucleus, threshold)
         return None if threshold is None else scaled < threshold
+
+    def _nucleus(self, scaled: Tensor, norm: Tensor, most: int) -> Tensor:
+        """The least logit (row, 1) of the nucleus, looked for among the ``most`` largest first.
+
+        Rows whose nucleus is larger are looked at again, among sixteen times as many.
+        """
+        assert self.top_p is not None
+        most = min(most, scaled.shape[-1])
+        ordered = scaled.topk(most, dim=-1).values
+        mass = (ordered - norm).exp().cumsum(-1)
+        needed = (mass < self.top_p).sum(-1, keepdim=True).clamp(max=most - 1)
+        least = ordered.gather(-1, needed)
+        short = mass[:, -1] < self.top_p
+        if most < scaled.shape[-1] and short.any():
+            least[short] = self._nucleus(scaled[short], norm[short], 16 * most)
+        return least
 
     def log_prob(self, logits: RowVocabulary, tokens: Row) -> Row:
         """Log-probability in nats under the tempered, truncated and renormalised distribution.
@@ -147,12 +180,19 @@ class Categorical(TokenDistribution):
 
     def sample(self, logits: RowVocabulary, uniforms: Row) -> Row:
         """Draw tokens (row,) by inverting the distribution function at ``uniforms``."""
+        return self.draw(logits, uniforms)[0]
+
+    def draw(self, logits: RowVocabulary, uniforms: Row) -> tuple[Row, Row]:
+        """See :meth:`TokenDistribution.draw`: one exponential and one sum for every entry."""
         scaled = logits if self.temperature == 1 else logits / self.temperature
-        weights = (scaled - scaled.amax(-1, keepdim=True)).exp_()
+        largest = scaled.amax(-1, keepdim=True)
         excluded = self._truncated(scaled)
+        weights = (scaled - largest).exp_()
         if excluded is not None:
-            weights = weights.masked_fill(excluded, 0.0)
-        return _invert(weights, uniforms)
+            weights.masked_fill_(excluded, 0.0)
+        tokens, total = _invert(weights, uniforms)
+        chosen = scaled.gather(-1, tokens.unsqueeze(-1)) - largest
+        return tokens, chosen.squeeze(-1) - total.log().to(scaled.dtype)
 
 
 @dataclass(frozen=True)

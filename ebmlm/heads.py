@@ -57,7 +57,7 @@ def draw_rows(
     tokens, log_probs = [], []
     for chunk, uniform in zip(states.split(_ROWS), uniforms.split(_ROWS), strict=True):
         logits = _logits(head, chunk)
-        drawn = distribution.sample(logits, uniform)
+        drawn, log_prob = distribution.draw(logits, uniform)
         tokens.append(drawn)
-        log_probs.append(distribution.log_prob(logits, drawn))
+        log_probs.append(log_prob)
     return torch.cat(tokens), torch.cat(log_probs)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ebmlm.distribution import Categorical, Greedy, TokenDistribution, _invert
-from tests.helpers import naive_log_probs, seeded
+from tests.helpers import DISTRIBUTIONS, naive_log_probs, seeded
 
 ONE = math.nextafter(1.0, 0.0)
 
@@ -210,7 +210,7 @@ def _naive_inverse(weights: list[float], uniform: float) -> int:
     st.lists(st.sampled_from([0.0, 0.125, 0.5, 0.9, ONE]), min_size=1, max_size=4),
 )
 def test_inversion_equals_walking(weights: list[float], uniforms: list[float]) -> None:
-    drawn = _invert(
+    drawn, _ = _invert(
         torch.tensor(weights, dtype=torch.float64).expand(len(uniforms), -1),
         torch.tensor(uniforms, dtype=torch.float64),
     )
@@ -225,7 +225,7 @@ def test_no_token_without_weight_is_ever_drawn(size: int, dtype: torch.dtype) ->
     for place in {0, size // 2, size - 1}:
         weights = torch.zeros(4, size, dtype=dtype)
         weights[:, place] = 0.1
-        assert _invert(weights, uniforms).tolist() == [place] * 4
+        assert _invert(weights, uniforms)[0].tolist() == [place] * 4
 
 
 @pytest.mark.parametrize("size", [300, 50_257])
@@ -235,8 +235,8 @@ def test_the_ends_of_the_uniform_numbers_draw_the_ends_of_the_vocabulary(size: i
         weights[:, 7:20] = 0
         weights[:, -3:] = 0
         weights[:, :2] = 0
-        assert _invert(weights, torch.tensor([0.0], dtype=torch.float64)).tolist() == [2]
-        last = _invert(weights, torch.tensor([ONE], dtype=torch.float64))
+        assert _invert(weights, torch.tensor([0.0], dtype=torch.float64))[0].tolist() == [2]
+        last = _invert(weights, torch.tensor([ONE], dtype=torch.float64))[0]
         assert last.tolist() == [size - 4]
 
 
@@ -245,5 +245,31 @@ def test_a_large_vocabulary_is_drawn_evenly() -> None:
     size = 50_257
     tokens = torch.randint(size, (200,), generator=seeded(0))
     uniforms = (tokens.double() + 0.5) / size
-    drawn = _invert(torch.full((200, size), 1 / 3), uniforms)
+    drawn, _ = _invert(torch.full((200, size), 1 / 3), uniforms)
     assert torch.equal(drawn, tokens)
+
+
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS.values(), ids=DISTRIBUTIONS)
+@pytest.mark.parametrize("size", [5, 300, 1030])
+def test_drawing_says_how_probable_it_was(size: int, distribution: TokenDistribution) -> None:
+    logits = 2 * torch.randn(40, size, generator=seeded(0), dtype=torch.float64)
+    before = logits.clone()
+    uniforms = torch.rand(40, generator=seeded(1), dtype=torch.float64)
+    tokens, log_probs = distribution.draw(logits, uniforms)
+    assert torch.equal(tokens, distribution.sample(logits, uniforms))
+    torch.testing.assert_close(log_probs, distribution.log_prob(logits, tokens))
+    assert torch.equal(logits, before)
+
+
+@pytest.mark.parametrize("scale", [0.01, 1.0, 5.0])
+@pytest.mark.parametrize("top_p", [0.3, 0.9, 0.999])
+def test_nuclei_of_any_size_are_the_fewest_tokens(scale: float, top_p: float) -> None:
+    """Larger and smaller than what is sorted at first, in one batch."""
+    logits = scale * torch.randn(6, 1500, generator=seeded(2), dtype=torch.float64)
+    logits[0, 3] += 30
+    found = Categorical(top_p=top_p).log_probs(logits) > -torch.inf
+    ordered, index = logits.softmax(-1).sort(descending=True)
+    count = (ordered.cumsum(-1) < top_p).sum(-1) + 1
+    for row in range(6):
+        expected = set(index[row, : count[row]].tolist())
+        assert set(found[row].nonzero().flatten().tolist()) == expected
