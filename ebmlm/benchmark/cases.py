@@ -42,10 +42,10 @@ def rollout(workload: Workload) -> Case:
     everything = workload.everything()
     return Case(
         "rollout",
-        workload.draw,
-        lambda: twin_rollouts(workload.model, workload.rollouts),
-        lambda: floor_rollouts(workload, everything),
-        workload.tokens,
+        workload.call(workload.draw),
+        workload.call(lambda: twin_rollouts(workload.model, workload.rollouts)),
+        workload.call(lambda: floor_rollouts(workload, everything)),
+        workload.sizes.tokens,
         workload.body_flops() + workload.head_flops(),
     )
 
@@ -56,10 +56,10 @@ def features(workload: Workload) -> Case:
     layers = workload.features.layers
     return Case(
         "features",
-        lambda: workload.features(workload.rollouts),
-        lambda: twin_features(workload.network, workload.rollouts, layers),
-        lambda: floor_features(workload, everything),
-        workload.tokens,
+        workload.call(lambda: workload.features(workload.rollouts)),
+        workload.call(lambda: twin_features(workload.network, workload.rollouts, layers)),
+        workload.call(lambda: floor_features(workload, everything)),
+        workload.sizes.tokens,
         workload.body_flops(workload.deepest),
     )
 
@@ -69,10 +69,10 @@ def score(workload: Workload) -> Case:
     everything = workload.everything()
     return Case(
         "score",
-        lambda: _score(workload),
-        lambda: _twin_score(workload),
-        lambda: floor_score(workload, everything),
-        workload.tokens,
+        workload.call(lambda: _score(workload)),
+        workload.call(lambda: _twin_score(workload)),
+        workload.call(lambda: floor_score(workload, everything)),
+        workload.sizes.tokens,
         3 * (workload.body_flops() + workload.head_flops()),
     )
 
@@ -91,10 +91,10 @@ def step(workload: Workload) -> Case:
 
     return Case(
         "step",
-        ours,
+        workload.call(ours),
         lambda: [part.twin() for part in parts],
         lambda: [part.floor() for part in parts],
-        workload.tokens,
+        workload.sizes.tokens,
         sum(part.flops for part in parts),
     )
 

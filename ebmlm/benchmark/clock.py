@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import torch
 
@@ -21,15 +21,24 @@ def seconds(function: Callable[[], object], device: torch.device) -> float:
 
 
 def median_seconds(
-    contenders: Mapping[str, Callable[[], object]], repetitions: int, device: torch.device
+    contenders: Mapping[str, Callable[[], object]],
+    repetitions: int,
+    device: torch.device,
+    cold: Collection[str] = (),
 ) -> dict[str, float]:
     """Median seconds of each contender, all of them in turn ``repetitions`` times.
 
     In turn, so that a machine that slows down slows all of them. Whatever is done once only
-    (caches, compilation) is paid beforehand; a single repetition has no such round.
+    (memory, compilation) is paid beforehand, in a round that is not counted.
+
+    Args:
+        contenders: what is timed, by name.
+        repetitions: of each.
+        device: where they run.
+        cold: names of those that are spared the round that is not counted.
     """
-    if repetitions > 1:
-        for function in contenders.values():
+    for name, function in contenders.items():
+        if name not in cold:
             function()
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(repetitions):

@@ -29,7 +29,7 @@ def floor_rollouts(workload: Workload, tokens: Tensor) -> Tensor:
     one sum for every entry of the vocabulary.
     """
     with torch.no_grad():
-        states = _body(workload, tokens)[0, -workload.rows :]
+        states = _body(workload, tokens)[0, -workload.sizes.rows :]
         head: Any = workload.model.head
         parts = [head(rows).float().logsumexp(-1) for rows in states.split(_ROWS)]
         return torch.cat(parts)
@@ -46,9 +46,9 @@ def floor_features(workload: Workload, tokens: Tensor) -> Tensor:
 
 def floor_score(workload: Workload, tokens: Tensor) -> Tensor:
     """A forward and backward pass, with cross-entropy on the rows that are scored."""
-    states = _body(workload, tokens)[0, -workload.rows :]
+    states = _body(workload, tokens)[0, -workload.sizes.rows :]
     head: Any = workload.model.head
-    loss = cross_entropy(head(states).float(), tokens[0, -workload.rows :])
+    loss = cross_entropy(head(states).float(), tokens[0, -workload.sizes.rows :])
     loss.backward()
     workload.model.model.zero_grad()
     return loss.detach()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,6 +21,8 @@ from ebmlm.taps import layer_stack
 from ebmlm.transformers_model import TransformersLanguageModel
 
 __all__ = ["Sizes", "Workload"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,21 @@ class Sizes:
     stride: int = 8
     context: int = 8
 
+    @property
+    def anchors(self) -> int:
+        """Rollouts start at so many places, K."""
+        return max(0, (self.length - self.horizon - self.context) // self.stride + 1)
+
+    @property
+    def rows(self) -> int:
+        """Tokens that are drawn, or scored: K N G, each of which needs logits."""
+        return self.anchors * self.samples * self.horizon
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of trunk and branches, T + K N G."""
+        return self.length + self.rows
+
 
 class Workload:
     """A model as it is timed, and rollouts that it has drawn. No token ends them.
@@ -48,24 +65,34 @@ class Workload:
     Args:
         model: whose passes are timed, in the type of its weights.
         sizes: how much there is of everything.
+        mixed: whether passes compute in bfloat16 over weights of another type, as in training.
 
     Raises:
         UserError: for a text that is too short for an anchor, or more tokens in all than the model
             has positions, since the floor has them in one row.
     """
 
-    def __init__(self, model: TransformersLanguageModel, sizes: Sizes) -> None:
-        self.model, self.sizes = model, sizes
+    def __init__(self, model: TransformersLanguageModel, sizes: Sizes, mixed: bool = False) -> None:
+        # The floor has all tokens in one row.
+        model.check_length(sizes.tokens)
+        self.model, self.sizes, self.mixed = model, sizes, mixed
         generator = torch.Generator().manual_seed(0)
         tokens = torch.randint(model.vocabulary_size, (1, sizes.length), generator=generator)
         self.batch = SequenceBatch.of(tokens.to(model.device))
         anchors = StridedAnchors(sizes.stride, sizes.context)
         self.sampler = BlockParallelSampler(anchors, sizes.horizon, sizes.samples)
-        self.network = model.frozen()
+        self.network = self.call(model.frozen)()
         self.features = HiddenStateFeatures(self.network)
-        self.rollouts = self.draw()
-        # The floor has all of them in one row.
-        model.check_length(self.tokens)
+        self.rollouts = self.call(self.draw)()
+
+    def call(self, function: Callable[[], T]) -> Callable[[], T]:
+        """The same function in the precision that is timed."""
+
+        def called() -> T:
+            with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.mixed):
+                return function()
+
+        return called
 
     def draw(self) -> Rollouts:
         """Draw rollouts, the same ones every time."""
@@ -90,21 +117,6 @@ class Workload:
             self.model.end_tokens = ends
 
     @property
-    def anchors(self) -> int:
-        """Rollouts start at so many places, K."""
-        return int(self.rollouts.anchors.shape[1])
-
-    @property
-    def rows(self) -> int:
-        """Tokens that are drawn, or scored: K N G, each of which needs logits."""
-        return self.anchors * self.sizes.samples * self.sizes.horizon
-
-    @property
-    def tokens(self) -> int:
-        """Tokens of trunk and branches, T + K N G."""
-        return self.sizes.length + self.rows
-
-    @property
     def deepest(self) -> int:
         """Layers that the features need."""
         return max(self.features.layers)
@@ -112,7 +124,7 @@ class Workload:
     def everything(self) -> Tensor:
         """As many tokens in one plain row (batch, position)."""
         generator = torch.Generator().manual_seed(2)
-        shape = (1, self.tokens)
+        shape = (1, self.sizes.tokens)
         row = torch.randint(self.model.vocabulary_size, shape, generator=generator)
         return row.to(self.model.device)
 
@@ -127,16 +139,16 @@ class Workload:
         sizes = self.sizes
         trunk = sizes.length * (sizes.length + 1) // 2
         seen = int(self.rollouts.anchors.sum()) * sizes.samples * sizes.horizon
-        own = self.rows * (sizes.horizon + 1) // 2
+        own = sizes.rows * (sizes.horizon + 1) // 2
         config: Any = self.model.body.config
         width = config.num_attention_heads * getattr(
             config, "head_dim", config.hidden_size // config.num_attention_heads
         )
-        return 2 * weights * self.tokens + 4 * width * count * (trunk + seen + own)
+        return 2 * weights * sizes.tokens + 4 * width * count * (trunk + seen + own)
 
     def head_flops(self) -> int:
         """Products and sums of the head over the rows that need logits."""
-        return 2 * self.rows * self.model.hidden_size * self.model.vocabulary_size
+        return 2 * self.sizes.rows * self.model.hidden_size * self.model.vocabulary_size
 
 
 def _weights(layer: torch.nn.Module) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ebmlm.cli.parsing import ConfigParser
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import torch
 
     from ebmlm.benchmark.measure import Measurement
+    from ebmlm.benchmark.workload import Sizes
     from ebmlm.transformers_model import TransformersLanguageModel
 
 __all__ = ["bench"]
@@ -41,9 +43,11 @@ def bench(arguments: Sequence[str]) -> int:
     unknown = [name for name in given.cases if name not in CASES]
     if unknown:
         raise UserError(f"no case '{unknown[0]}': there are {', '.join(CASES)}")
-    model = _model(given.model, device)
+    model = _model(given.model, device, given.mixed)
     sizes = Sizes(given.length, given.samples, given.horizon, given.stride, given.context)
-    workload = Workload(model, sizes)
+    if given.curves is not None:
+        return _curves(model, sizes, given)
+    workload = Workload(model, sizes, given.mixed)
     ceiling = matrix_ceiling(torch.bfloat16, device)
     cases = [CASES[name](workload) for name in given.cases or CASES]
     found = measure(cases, ceiling, device, repetitions=given.repetitions, twin=not given.no_twin)
@@ -51,7 +55,7 @@ def bench(arguments: Sequence[str]) -> int:
         for measurement in found:
             print(json.dumps(measurement.as_json()))
         return 0
-    _print(found, given, workload.anchors, ceiling)
+    _print(found, given, sizes.anchors, ceiling)
     return 0
 
 
@@ -67,6 +71,18 @@ def _parser() -> Any:
     parser.add_argument("--stride", type=int, default=8, help="tokens between anchors")
     parser.add_argument("--context", type=int, default=8, help="tokens before the first anchor")
     parser.add_argument("--repetitions", type=int, default=3, help="of each, interleaved")
+    parser.add_argument(
+        "--curves",
+        type=str,
+        default=None,
+        help="a folder: time the cases against T, N, K and G instead, from half of --length on,"
+        " and write curves.jsonl and curves.png there",
+    )
+    parser.add_argument(
+        "--mixed",
+        action="store_true",
+        help="float32 weights and bfloat16 passes, as in training, instead of bfloat16 weights",
+    )
     parser.add_argument("--no-twin", action="store_true", help="leave out the slow naive twins")
     return parser
 
@@ -85,15 +101,50 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _model(name: str, device: torch.device) -> TransformersLanguageModel:
-    """Weights in bfloat16 for everybody, as the twin and the floor would have them."""
+def _model(name: str, device: torch.device, mixed: bool) -> TransformersLanguageModel:
+    """Weights in bfloat16 for everybody, or in float32 where passes round them."""
     import torch
 
     from ebmlm import load
 
     model, _ = load(name)
-    model.model.to(device=device, dtype=torch.bfloat16)
+    model.model.to(device=device, dtype=torch.float32 if mixed else torch.bfloat16)
     return model
+
+
+def _curves(model: TransformersLanguageModel, sizes: Sizes, given: Any) -> int:
+    from rich.console import Console
+
+    from ebmlm.benchmark.cases import CASES
+    from ebmlm.benchmark.curves import plot_curves, trace, write_points
+
+    folder = Path(given.curves)
+    folder.mkdir(parents=True, exist_ok=True)
+    console = Console(stderr=True)
+    points = trace(
+        model,
+        [CASES[name] for name in given.cases or CASES],
+        sizes,
+        repetitions=given.repetitions,
+        mixed=given.mixed,
+        twin=not given.no_twin,
+        seen=lambda point: console.print(point, highlight=False),
+    )
+    write_points(points, folder / "curves.jsonl")
+    title = (
+        f"{given.model}, {_precision(given.mixed)}, {given.device}; where they do not vary:"
+        f" T = {sizes.length}, N = {sizes.samples}, G = {sizes.horizon}, stride {sizes.stride}"
+    )
+    plot_curves(points, title, folder / "curves.png")
+    if given.json:
+        print((folder / "curves.jsonl").read_text(encoding="utf-8"), end="")
+    else:
+        Console().print(f"curves: {folder}")
+    return 0
+
+
+def _precision(mixed: bool) -> str:
+    return "float32 weights and bfloat16 passes" if mixed else "bfloat16"
 
 
 def _print(found: Sequence[Measurement], given: Any, anchors: int, ceiling: float) -> None:
@@ -104,7 +155,8 @@ def _print(found: Sequence[Measurement], given: Any, anchors: int, ceiling: floa
     sizes = f"T = {given.length}, K = {anchors}, N = {given.samples}, G = {given.horizon}"
     threads = f"{torch.get_num_threads()} threads" if given.device == "cpu" else given.device
     title = (
-        f"{given.model}, bfloat16, one sequence, {sizes}, {threads}, torch {torch.__version__};"
+        f"{given.model}, {_precision(given.mixed)}, one sequence, {sizes}, {threads},"
+        f" torch {torch.__version__};"
         f" best matrix product {ceiling / 1e9:.0f} GFLOP/s"
     )
     table = Table(title=title, title_justify="left")
