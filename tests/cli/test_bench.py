@@ -15,17 +15,6 @@ from ebmlm.errors import UserError
 from ebmlm.testing import tiny_transformer
 
 SMALL = "--length 24 --samples 2 --horizon 2 --stride 8 --repetitions 1".split()  # noqa: SIM905
-    "--length",
-    "24",
-    "--samples",
-    "2",
-    "--horizon",
-    "2",
-    "--stride",
-    "8",
-    "--repetitions",
-    "1",
-]
 
 
 @pytest.fixture(autouse=True)
