@@ -174,6 +174,28 @@ class PrefixTree:
             shape=(anchor, sample, token),
         )
 
+    def visible_trunk(self) -> tuple[BatchNode, BatchNode]:
+        """The part of the trunk that each node sees: its first token, and the one after its last.
+
+        Of a trunk's node that is its document up to itself; at padding itself alone.
+        """
+        length, (_, sample, token) = self.trunk_length, self.shape
+        batch = self.trunk.batch
+        node = torch.arange(length, device=self.tokens.device)
+        starts = torch.where(batch.sequence_mask, batch.document_starts(), node)
+        ends = (node + 1).expand_as(starts)
+        spread = "batch anchor -> batch (anchor sample token)"
+        low, high = (
+            repeat(edge, spread, sample=sample, token=token)
+            for edge in (self.prefixes.starts, self.prefixes.anchors)
+        )
+        return torch.cat([starts, low], dim=1), torch.cat([ends, high], dim=1)
+
+    def branch_numbers(self) -> torch.Tensor:
+        """Number (node,) of the branch that each node belongs to; negative in the trunk."""
+        node = torch.arange(self.tokens.shape[1], device=self.tokens.device)
+        return (node - self.trunk_length).div(self.shape[2], rounding_mode="floor")
+
     @property
     def trunk_length(self) -> int:
         """Tokens of the trunk, T; node ``T`` is the first branch token."""

@@ -36,6 +36,8 @@ class TransformersLanguageModel(LanguageModel):
     Args:
         model: a ``...ForCausalLM``, or a PEFT model around one.
         end_tokens: ids that end a completion; by default those of its generation configuration.
+        tree_attention: how layers attend over trunk and branches; in chunks of anchors, or
+            :class:`~ebmlm.flex.FlexTreePass`.
 
     Attributes:
         body: the model without its head, for what looks inside (benchmarks, other heads).
@@ -46,7 +48,12 @@ class TransformersLanguageModel(LanguageModel):
             cannot take the tree mask: sliding windows, recurrent state, attention of its own.
     """
 
-    def __init__(self, model: Any, end_tokens: Sequence[int] | None = None) -> None:
+    def __init__(
+        self,
+        model: Any,
+        end_tokens: Sequence[int] | None = None,
+        tree_attention: Callable[[PrefixTree], TreeAttention] = TreePass,
+    ) -> None:
         from ebmlm.compatibility import check_tree_attention, check_windows
 
         base = _base(model)
@@ -54,6 +61,7 @@ class TransformersLanguageModel(LanguageModel):
         self.model = model
         self._context: Callable[[], AbstractContextManager[Any]] = nullcontext
         self._trainable = True
+        self._tree_attention = tree_attention
         self.body, self.head = base.base_model, base.get_output_embeddings()
         config = base.config.get_text_config()
         self.layer_count = config.num_hidden_layers
@@ -96,7 +104,7 @@ class TransformersLanguageModel(LanguageModel):
         self.check_length(int(tree.positions.max()) + 1)
         with self._gradient():
             modules = self._modules()
-            states = self._run(modules, tree.tokens, tree.positions, TreePass(tree))
+            states = self._run(modules, tree.tokens, tree.positions, self._tree_attention(tree))
             mask = rollouts.token_mask()
             row = mask.nonzero()[:, 0]
             scored = score_rows(
@@ -133,7 +141,8 @@ class TransformersLanguageModel(LanguageModel):
         self.check_length(int(tree.positions.max()) + 1)
         with self._gradient(), Taps(self.body, self.layer_count, layers) as taps:
             with taps.stopping():
-                taps.last = self._run(self._modules(), tree.tokens, tree.positions, TreePass(tree))
+                attention = self._tree_attention(tree)
+                taps.last = self._run(self._modules(), tree.tokens, tree.positions, attention)
             states = [taps[layer] for layer in layers]
         anchor, sample, token = tree.shape
         length = tree.trunk_length

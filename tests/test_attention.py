@@ -13,10 +13,21 @@ from torch import Tensor, nn
 
 from ebmlm import attention
 from ebmlm.attention import BranchSteps, TreePass, TrunkPass, attending, install
+from ebmlm.flex import FlexTreePass
 from ebmlm.layout import Prefixes, PrefixTree, Trunk
 from ebmlm.rollouts import Rollouts
 from ebmlm.testing.strategies import rollouts
-from tests.helpers import CONFIGURATIONS, branches, document_start, raw_model, seeded, visible
+from ebmlm.transformers_model import TransformersLanguageModel
+from tests.helpers import (
+    CONFIGURATIONS,
+    branches,
+    document_start,
+    draw,
+    packed_batch,
+    raw_model,
+    seeded,
+    visible,
+)
 
 HEADS, KEY_HEADS, WIDTH, VALUE_WIDTH, SCALE = 4, 2, 3, 5, 0.7
 LAYER = nn.Identity()
@@ -55,6 +66,33 @@ def seen_by_branches(drawn: Rollouts) -> dict[tuple[int, int], list[int]]:
         for step in range(len(tokens)):
             found[row, first + step] = prefix + list(range(first, first + step + 1))
     return found
+
+
+@given(rollouts())
+def test_flex_tree_pass_equals_the_chunked_one(drawn: Rollouts) -> None:
+    """Where tokens are real; what padding and invalid anchors hold is nobody's business."""
+    tree = PrefixTree.of(drawn)
+    query, key, value = states(drawn, tree.tokens.shape[1])
+    expected = TreePass(tree)(LAYER, query, key, value, SCALE)
+    found = FlexTreePass(tree)(LAYER, query, key, value, SCALE)
+    assert found.isfinite().all()
+    real = torch.cat([drawn.sequence_mask, drawn.token_mask().flatten(1)], dim=1)
+    index = real[:, None, :, None].expand_as(expected)
+    torch.testing.assert_close(found[index], expected[index], atol=1e-12, rtol=0)
+
+
+def test_a_model_may_attend_by_flex() -> None:
+    raw = raw_model("llama")
+    chunked, flexible = (
+        TransformersLanguageModel(copy.deepcopy(raw), (5, 7), tree_attention=kind)
+        for kind in (TreePass, FlexTreePass)
+    )
+    drawn = draw(chunked, packed_batch())
+    with torch.no_grad():
+        expected = chunked.score(drawn, sequences=True)
+        found = flexible.score(drawn, sequences=True)
+    torch.testing.assert_close(found.completions, expected.completions, atol=1e-9, rtol=0)
+    torch.testing.assert_close(found.sequences, expected.sequences, atol=1e-9, rtol=0)
 
 
 @given(rollouts(), st.sampled_from([1, 4, 256]))

@@ -126,3 +126,20 @@ def test_a_branch_may_follow_the_last_token() -> None:
     assert prefixes.parents().tolist() == [[3]]
     assert prefixes.positions().tolist() == [[4]]
     assert prefixes.trunk_mask(4).all()
+
+
+@given(rollouts())
+def test_what_nodes_see_is_told_in_ranges(drawn: Rollouts) -> None:
+    """The same as the masks of trunk and prefixes, and the order of the branches."""
+    tree = PrefixTree.of(drawn)
+    length, (anchors, samples, tokens) = tree.trunk_length, tree.shape
+    low, high = (ends.unsqueeze(-1) for ends in tree.visible_trunk())
+    place = torch.arange(length)
+    seen = (place >= low) & (place < high)
+    assert torch.equal(seen[:, :length], tree.trunk.attention_mask())
+    prefixes = tree.prefixes.trunk_mask(length).repeat_interleave(samples * tokens, dim=1)
+    assert torch.equal(seen[:, length:], prefixes)
+    numbers = tree.branch_numbers()
+    assert (numbers[:length] < 0).all()
+    expected = torch.arange(anchors * samples).repeat_interleave(tokens)
+    assert torch.equal(numbers[length:], expected)

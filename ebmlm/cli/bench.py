@@ -40,10 +40,12 @@ def bench(arguments: Sequence[str]) -> int:
     from ebmlm.benchmark.workload import Sizes, Workload
 
     device = _device(given.device)
+    if given.flex and device.type == "cpu":
+        raise UserError("--flex has no backward pass on a CPU: use --device cuda, or leave it out")
     unknown = [name for name in given.cases if name not in CASES]
     if unknown:
         raise UserError(f"no case '{unknown[0]}': there are {', '.join(CASES)}")
-    model = _model(given.model, device, given.mixed)
+    model = _model(given, device)
     sizes = Sizes(given.length, given.samples, given.horizon, given.stride, given.context)
     if given.curves is not None:
         return _curves(model, sizes, given)
@@ -83,6 +85,9 @@ def _parser() -> Any:
         action="store_true",
         help="float32 weights and bfloat16 passes, as in training, instead of bfloat16 weights",
     )
+    parser.add_argument(
+        "--flex", action="store_true", help="flex attention over the tree, for GPUs; untested there"
+    )
     parser.add_argument("--no-twin", action="store_true", help="leave out the slow naive twins")
     return parser
 
@@ -101,15 +106,19 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _model(name: str, device: torch.device, mixed: bool) -> TransformersLanguageModel:
+def _model(given: Any, device: torch.device) -> TransformersLanguageModel:
     """Weights in bfloat16 for everybody, or in float32 where passes round them."""
     import torch
 
     from ebmlm import load
+    from ebmlm.flex import FlexTreePass
+    from ebmlm.transformers_model import TransformersLanguageModel
 
-    model, _ = load(name)
-    model.model.to(device=device, dtype=torch.float32 if mixed else torch.bfloat16)
-    return model
+    model, _ = load(given.model)
+    model.model.to(device=device, dtype=torch.float32 if given.mixed else torch.bfloat16)
+    if not given.flex:
+        return model
+    return TransformersLanguageModel(model.model, model.end_tokens, tree_attention=FlexTreePass)
 
 
 def _curves(model: TransformersLanguageModel, sizes: Sizes, given: Any) -> int:

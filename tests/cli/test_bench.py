@@ -79,6 +79,7 @@ def test_curves_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         (["--length", "0"], "--length is 0"),
         (["--repetitions", "-1"], "--repetitions is -1"),
         (["--device", "gpu"], "--device is 'gpu'"),
+        (["--flex"], "--flex has no backward pass on a CPU"),
         ([*SMALL, "--length", "5"], "do not fit a sequence of 5"),
         ([*SMALL, "--length", "120"], "positions asked for: this model has 150"),
         (["--lenght", "9"], "no option 'lenght' (did you mean 'length'?)"),
