@@ -124,6 +124,12 @@ def test_tensors_agree_to_rounding_or_not() -> None:
         require_equal(one, one + 1e-6, "it")
     with pytest.raises(LawViolation, match=r"shape \(1,\) instead of \(2,\)"):
         require_equal(torch.zeros(1), torch.zeros(2), "it")
+    wide = torch.zeros(10, 20)
+    other = wide.clone()
+    other[3, 7] = 2.0
+    with pytest.raises(LawViolation) as caught:
+        require_equal(other, wide, "it")
+    assert str(caught.value) == ("it (of 200, at [3, 7]): off by 2\n  found:    2\n  expected: 0")
     # What is not a number equals only what is not a number either.
     require_equal(torch.tensor([torch.nan, torch.inf]), torch.tensor([torch.nan, torch.inf]), "it")
     with pytest.raises(LawViolation, match="off by inf"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 from unittest import SkipTest
 
 import torch
@@ -33,6 +33,9 @@ T = TypeVar("T")
 
 EXAMPLES = 50
 """Cases that a law is tried on unless another number is given."""
+
+# Numbers that are printed at most; of more, the two that differ most.
+_MOST_SHOWN = 64
 
 _DRAWN = re.compile(r"^Draw \d+ \((.*?)\): ")
 _TRIED: ContextVar[int] = ContextVar("_TRIED", default=0)
@@ -113,9 +116,7 @@ def tolerance(*values: Tensor) -> float:
     return precision**0.5 * max(1.0, largest)
 
 
-def require_equal(
-    found: Tensor, expected: Tensor, what: str, atol: float | None = None, **context: Any
-) -> None:
+def require_equal(found: Tensor, expected: Tensor, what: str, atol: float | None = None) -> None:
     """Raise a :class:`LawViolation` unless two tensors agree to rounding.
 
     Args:
@@ -123,7 +124,6 @@ def require_equal(
         expected: what the law says.
         what: names the quantity, and the law in passing.
         atol: largest absolute difference; :func:`tolerance` unless given.
-        context: further tensors to print.
     """
     require(
         found.shape == expected.shape,
@@ -133,9 +133,11 @@ def require_equal(
     gap = largest_gap(found, expected)
     if gap <= (tolerance(expected) if atol is None else atol):
         return
-    told = "".join(f"\n  {name}: {numbers(value)}" for name, value in context.items())
+    if found.numel() > _MOST_SHOWN:
+        worst = int((found - expected).abs().nan_to_num(torch.inf).argmax())
+        place = [int(index) for index in torch.unravel_index(torch.tensor(worst), found.shape)]
+        what = f"{what} (of {found.numel()}, at {place})"
+        found, expected = found.flatten()[worst], expected.flatten()[worst]
     raise LawViolation(
-        f"{what}: off by {gap:.3g}\n"
-        f"  found:    {numbers(found)}\n"
-        f"  expected: {numbers(expected)}{told}"
+        f"{what}: off by {gap:.3g}\n  found:    {numbers(found)}\n  expected: {numbers(expected)}"
     )
