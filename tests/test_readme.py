@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import ebmlm
+from ebmlm.cli.bench import bench
 from ebmlm.cli.demo import demo
 from ebmlm.cli.evaluate import evaluate
 from ebmlm.cli.parsing import pipeline_from
@@ -32,6 +33,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "demo": demo,
     "train": train,
     "evaluate": evaluate,
+    "bench": bench,
 }
 
 
@@ -171,6 +173,7 @@ def test_commands_understand_what_is_shown(
 
     monkeypatch.setattr(Pipeline, "run", reached)
     monkeypatch.setattr("ebmlm.models.load_pretrained", reached)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     command, *arguments = words
     monkeypatch.chdir(ROOT)
     with pytest.raises((Reached, SystemExit)) as stopped:

@@ -1,1 +1,1 @@
-"""The command line: ``ebmlm demo | train | evaluate``."""
+"""The command line: ``ebmlm demo | train | evaluate | bench``."""
