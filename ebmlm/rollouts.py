@@ -61,6 +61,8 @@ class SequenceBatch(_Tensors):
             where none is given.
         anchors: (batch, anchor) where rollouts start, for data that says so (a prompt's end).
         anchor_mask: (batch, anchor) which of these are real.
+        targets: (batch, position) the tokens that cross-entropy counts, for data that says so
+            (completions, and not their prompts); all where it is not given.
     """
 
     sequences: BatchPosition
@@ -69,6 +71,7 @@ class SequenceBatch(_Tensors):
     ids: Batch
     anchors: BatchAnchor | None = None
     anchor_mask: BatchAnchor | None = None
+    targets: BatchPosition | None = None
 
     @classmethod
     def of(
@@ -79,6 +82,7 @@ class SequenceBatch(_Tensors):
         ids: Batch | None = None,
         anchors: BatchAnchor | None = None,
         anchor_mask: BatchAnchor | None = None,
+        targets: BatchPosition | None = None,
     ) -> SequenceBatch:
         """Build a batch, filling in: all tokens real, one document each, ids by place.
 
@@ -93,8 +97,9 @@ class SequenceBatch(_Tensors):
             ids = torch.arange(sequences.shape[0], device=sequences.device)
         if anchors is not None and anchor_mask is None:
             anchor_mask = torch.ones_like(anchors, dtype=torch.bool)
-        for name, value in (("sequence_mask", sequence_mask), ("documents", documents)):
-            if value.shape != sequences.shape:
+        given = {"sequence_mask": sequence_mask, "documents": documents, "targets": targets}
+        for name, value in given.items():
+            if value is not None and value.shape != sequences.shape:
                 raise ValueError(
                     f"{name} has shape {tuple(value.shape)} and sequences {tuple(sequences.shape)}:"
                     " both must be (batch, position)"
@@ -106,7 +111,8 @@ class SequenceBatch(_Tensors):
                 "sequence_mask has gaps: the real tokens of a sequence must be contiguous,"
                 " with padding before or after them only"
             )
-        return cls(sequences, sequence_mask.bool(), documents, ids, anchors, anchor_mask)
+        real = sequence_mask.bool()
+        return cls(sequences, real, documents, ids, anchors, anchor_mask, targets)
 
     def __len__(self) -> int:
         return int(self.sequences.shape[0])
@@ -129,12 +135,13 @@ class SequenceBatch(_Tensors):
         return torch.where(self.sequence_mask, index - self.document_starts(), 0)
 
     def target_mask(self) -> BatchPosition:
-        """True (batch, position) at real tokens that have a predecessor in their document.
+        """True (batch, position) at the tokens that cross-entropy counts.
 
-        These are the tokens that cross-entropy counts: the first token of a document has no
-        context to be predicted from.
+        They are real, have a predecessor in their document (its first token has no context to be
+        predicted from), and are among the ``targets`` where data says which.
         """
-        return self.sequence_mask & (self.positions() > 0)
+        predicted = self.sequence_mask & (self.positions() > 0)
+        return predicted if self.targets is None else predicted & self.targets
 
 
 def gather_continuations(

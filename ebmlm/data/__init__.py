@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from ebmlm.data.base import PreparedData, RunData
 from ebmlm.data.collate import PaddingSide, collate
 from ebmlm.data.excerpts import excerpts, shuffled
 from ebmlm.data.files import TextFiles
 from ebmlm.data.hugging_face import DatasetDocuments, HuggingFaceDataset
 from ebmlm.data.json_lines import JsonLines
 from ebmlm.data.packing import PackedText, PackingReport
+from ebmlm.data.pair import Pair, PairSource
 from ebmlm.data.row import TextRow
 from ebmlm.data.source import Corpus, Document, TextSource
 from ebmlm.data.split import Division, HashSplit, HeldOutSource, Part, Split
 from ebmlm.data.standard_library import StandardLibrary
-from ebmlm.data.text_data import PreparedText, TextData
+from ebmlm.data.text_data import TextData
 
 __all__ = [
     "Corpus",
@@ -26,8 +28,11 @@ __all__ = [
     "PackedText",
     "PackingReport",
     "PaddingSide",
+    "Pair",
+    "PairSource",
     "Part",
-    "PreparedText",
+    "PreparedData",
+    "RunData",
     "Split",
     "StandardLibrary",
     "TextData",

@@ -37,11 +37,16 @@ def collate(
     sequences = torch.zeros(len(rows), width, dtype=torch.int64)
     documents = torch.zeros(len(rows), width, dtype=torch.int64)
     mask = torch.zeros(len(rows), width, dtype=torch.bool)
+    targets = None
+    if any(row.targets is not None for row in rows):
+        targets = torch.zeros(len(rows), width, dtype=torch.bool)
     for place, row in enumerate(rows):
         start = width - len(row) if padding_side is PaddingSide.LEFT else 0
         stop = start + len(row)
         sequences[place, start:stop] = row.sequence
         documents[place, start:stop] = row.documents
         mask[place, start:stop] = True
+        if targets is not None:
+            targets[place, start:stop] = True if row.targets is None else row.targets
     ids = torch.tensor([row.id for row in rows], dtype=torch.int64)
-    return SequenceBatch.of(sequences, mask, documents, ids)
+    return SequenceBatch.of(sequences, mask, documents, ids, targets=targets)

@@ -71,7 +71,7 @@ class TextFiles(TextSource):
                 )
         check_encoding(self.encoding)
 
-    def read(self) -> Corpus:
+    def read(self) -> Corpus[Document]:
         """Read every file.
 
         Raises:

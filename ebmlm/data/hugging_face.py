@@ -36,7 +36,7 @@ class DatasetDocuments(TextSource):
     column: str = "text"
     key_column: str | None = None
 
-    def read(self) -> Corpus:
+    def read(self) -> Corpus[Document]:
         """Read every row.
 
         Raises:
@@ -70,7 +70,7 @@ class HuggingFaceDataset(TextSource):
     column: str = "text"
     key_column: str | None = None
 
-    def read(self) -> Corpus:
+    def read(self) -> Corpus[Document]:
         """Load the dataset and read every row.
 
         Raises:
@@ -136,7 +136,7 @@ class HuggingFaceDataset(TextSource):
         return saved
 
 
-def _read(dataset: Dataset, place: str, column: str, key_column: str | None) -> Corpus:
+def _read(dataset: Dataset, place: str, column: str, key_column: str | None) -> Corpus[Document]:
     import datasets
 
     if not isinstance(dataset, datasets.Dataset):

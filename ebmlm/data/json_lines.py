@@ -43,7 +43,7 @@ class JsonLines(TextSource):
     def __post_init__(self) -> None:
         check_encoding(self.encoding)
 
-    def read(self) -> Corpus:
+    def read(self) -> Corpus[Document]:
         """Read every line.
 
         Raises:

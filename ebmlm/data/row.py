@@ -17,12 +17,15 @@ class TextRow:
     Attributes:
         sequence: (position,) token ids, int64.
         documents: (position,) which document each token belongs to, counted from 0 in this row.
+            Of prompt-completion pairs it is the id of each token's own item.
         id: a number that stays with the row however batches are cut.
+        targets: (position,) which tokens cross-entropy counts; all if not given.
     """
 
     sequence: Tensor
     documents: Tensor
     id: int
+    targets: Tensor | None = None
 
     def __len__(self) -> int:
         return int(self.sequence.shape[0])

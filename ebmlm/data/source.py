@@ -6,8 +6,23 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
-__all__ = ["Corpus", "Document", "TextSource"]
+__all__ = ["Corpus", "Divisible", "Document", "TextSource"]
+
+
+class Divisible(Protocol):
+    """What a split needs to know of an item: a document, or a prompt-completion pair."""
+
+    @property
+    def key(self) -> str:
+        """What decides where it goes."""
+
+    def fingerprint(self) -> str:
+        """What is the same for items that are the same up to white space."""
+
+
+ItemT = TypeVar("ItemT", bound=Divisible)
 
 
 @dataclass(frozen=True)
@@ -40,15 +55,15 @@ def fingerprint(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Corpus:
+class Corpus(Generic[ItemT]):
     """What a source holds.
 
     Attributes:
-        documents: the documents, none of them blank, in an order that is the same every time.
+        documents: the documents or pairs, none blank, in an order that is the same every time.
         skipped: how many were left out, by reason.
     """
 
-    documents: Sequence[Document]
+    documents: Sequence[ItemT]
     skipped: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -66,7 +81,7 @@ class TextSource(ABC):
     """
 
     @abstractmethod
-    def read(self) -> Corpus:
+    def read(self) -> Corpus[Document]:
         """Return every document.
 
         Raises:

@@ -53,7 +53,7 @@ class StandardLibrary(TextSource):
     so, and blank ones, are skipped and counted. A document's key is its path inside the library.
     """
 
-    def read(self) -> Corpus:
+    def read(self) -> Corpus[Document]:
         """Read every file.
 
         Raises:

@@ -5,43 +5,28 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ebmlm.data.base import PreparedData, RunData
 from ebmlm.data.excerpts import excerpts, shuffled
 from ebmlm.data.packing import PackedText
 from ebmlm.data.source import Document, TextSource
 from ebmlm.data.split import HashSplit, Split
 from ebmlm.errors import UserError
+from ebmlm.texts import Texts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["PreparedText", "TextData"]
+__all__ = ["TextData"]
 
 # An excerpt of so many characters for each token of a row fills about one row: English and code
 # have 3 to 5 characters a token. Only how many rows an excerpt fills depends on it.
 _CHARACTERS_PER_TOKEN = 4
 
 
-@dataclass(frozen=True, eq=False)
-class PreparedText:
-    """Packed text, ready to be batched by ``ebmlm.data.collate``.
-
-    Attributes:
-        train: the rows to train on.
-        validation: the rows held out; none of their documents is trained on.
-        summary: counts that can be written as JSON: ``documents`` of each part, training
-            ``duplicates`` of held-out text that were dropped, what was ``skipped`` by reason, and
-            the packing report of ``train`` and of ``validation``.
-    """
-
-    train: PackedText
-    validation: PackedText
-    summary: dict[str, Any]
-
-
 @dataclass(frozen=True)
-class TextData:
+class TextData(RunData):
     """Raw text to train on, and text held out from it.
 
     Where the number of rows is bounded, documents are cut into excerpts of about one row, and
@@ -78,7 +63,7 @@ class TextData:
                     f"{name} is {value}; ask for at least 1 row, or null for all there are"
                 )
 
-    def prepare(self, tokenizer: PreTrainedTokenizerBase) -> PreparedText:
+    def prepare(self, tokenizer: PreTrainedTokenizerBase) -> PreparedData:
         """Read the source, split it, and pack both parts with a model's tokeniser.
 
         Raises:
@@ -87,14 +72,18 @@ class TextData:
         division = self.split.divide(self.source.read())
         validation = self._pack("validation", division.validation, tokenizer, self.validation_rows)
         train = self._pack(f"train {self.seed}", division.train, tokenizer, self.train_rows)
+        test = self._pack("test", division.test, tokenizer, None) if division.test else ()
+        documents = {"train": len(division.train), "validation": len(division.validation)}
+        if division.test:
+            documents["test"] = len(division.test)
         summary = {
-            "documents": {"train": len(division.train), "validation": len(division.validation)},
+            "documents": documents,
             "duplicates": division.duplicates,
             "skipped": dict(division.skipped),
             "train": dataclasses.asdict(train.report),
             "validation": dataclasses.asdict(validation.report),
         }
-        return PreparedText(train, validation, summary)
+        return PreparedData(train, validation, Texts(tokenizer, {}), summary, test)
 
     def _pack(
         self,

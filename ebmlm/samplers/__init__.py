@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from ebmlm.samplers.anchors import AnchorPlacement, GivenAnchors, StridedAnchors
+from ebmlm.samplers.anchors import (
+    AnchorPlacement,
+    CompletionAnchors,
+    GivenAnchors,
+    PromptEnd,
+    StridedAnchors,
+)
 from ebmlm.samplers.base import Sampler
 from ebmlm.samplers.block_parallel import BlockParallelSampler
 from ebmlm.samplers.randomness import sequence_uniforms
@@ -10,7 +16,9 @@ from ebmlm.samplers.randomness import sequence_uniforms
 __all__ = [
     "AnchorPlacement",
     "BlockParallelSampler",
+    "CompletionAnchors",
     "GivenAnchors",
+    "PromptEnd",
     "Sampler",
     "StridedAnchors",
     "sequence_uniforms",

@@ -11,7 +11,7 @@ from ebmlm.errors import UserError
 from ebmlm.rollouts import SequenceBatch
 from ebmlm.typing import BatchAnchor
 
-__all__ = ["AnchorPlacement", "GivenAnchors", "StridedAnchors"]
+__all__ = ["AnchorPlacement", "CompletionAnchors", "GivenAnchors", "PromptEnd", "StridedAnchors"]
 
 
 class AnchorPlacement(ABC):
@@ -92,3 +92,74 @@ class GivenAnchors(AnchorPlacement):
                 " or StridedAnchors for raw text"
             )
         return batch.anchors, batch.anchor_mask
+
+
+@dataclass(frozen=True)
+class CompletionAnchors(AnchorPlacement):
+    """An anchor every ``stride`` tokens of each completion, the first ``min_context`` tokens in.
+
+    Completions are what the data marks as ``targets``; one that follows no prompt at all is entered
+    after its first token. The window after an anchor may reach past the completion's end: the
+    reference is then as long as what is left, at least one token.
+
+    Args:
+        stride: tokens between anchors.
+        min_context: tokens of the completion before its first anchor; 0 starts at the prompt's end.
+
+    Raises:
+        UserError: for a stride under 1 or a negative context; when called, for data without
+            targets.
+    """
+
+    stride: int = 8
+    min_context: int = 0
+
+    def __post_init__(self) -> None:
+        if self.stride < 1:
+            raise UserError(f"stride is {self.stride}: it must be at least 1 token")
+        if self.min_context < 0:
+            raise UserError(f"min_context is {self.min_context}: it must be at least 0 tokens")
+
+    def __call__(self, batch: SequenceBatch, horizon: int) -> tuple[BatchAnchor, BatchAnchor]:
+        """See :meth:`AnchorPlacement.__call__`."""
+        offset = _into_completion(batch)
+        start = offset - self.min_context
+        return _gathered((start >= 0) & (start % self.stride == 0))
+
+
+@dataclass(frozen=True)
+class PromptEnd(AnchorPlacement):
+    """One anchor for each completion: where its prompt ends.
+
+    Raises:
+        UserError: when called, for data without targets.
+    """
+
+    def __call__(self, batch: SequenceBatch, horizon: int) -> tuple[BatchAnchor, BatchAnchor]:
+        """See :meth:`AnchorPlacement.__call__`."""
+        return _gathered(_into_completion(batch) == 0)
+
+
+def _into_completion(batch: SequenceBatch) -> torch.Tensor:
+    """How many tokens (batch, position) of its completion stand before each; negative outside."""
+    if batch.targets is None:
+        raise UserError(
+            "this batch does not say what is a prompt and what a completion: use prompt-completion"
+            " pairs (ebmlm.data.PairData), or StridedAnchors for raw text"
+        )
+    counted = batch.target_mask()
+    starts = batch.document_starts()
+    before = torch.zeros_like(counted)
+    before[:, 1:] = counted[:, :-1] & (starts[:, 1:] == starts[:, :-1])
+    index = torch.arange(counted.shape[1], device=counted.device)
+    first = torch.where(counted & ~before, index, 0).cummax(dim=1).values
+    return torch.where(counted, index - first, -1)
+
+
+def _gathered(places: torch.Tensor) -> tuple[BatchAnchor, BatchAnchor]:
+    """Indices (batch, anchor) of what is true in each row, in order, and which of them are real."""
+    counts = places.sum(1)
+    width = max(int(counts.max()), 1)
+    order = places.long().argsort(dim=1, descending=True, stable=True)[:, :width]
+    mask = torch.arange(width, device=places.device) < counts.unsqueeze(1)
+    return torch.where(mask, order, 0), mask

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ebmlm.data.text_data import PreparedText, TextData
+from ebmlm.data.base import PreparedData, RunData
 from ebmlm.distribution import Categorical, TokenDistribution
 from ebmlm.evaluation.continuations import Continuation, continuations
 from ebmlm.evaluation.held_out import HeldOutEvaluation
@@ -21,6 +21,7 @@ from ebmlm.language_model import LanguageModel
 from ebmlm.objectives.base import Objective
 from ebmlm.samplers.anchors import StridedAnchors
 from ebmlm.samplers.block_parallel import BlockParallelSampler
+from ebmlm.texts import Texts
 from ebmlm.training.options import TrainingOptions
 from ebmlm.training.preflight import check_objective, check_output, check_space
 from ebmlm.training.run_folder import RunFolder
@@ -88,7 +89,7 @@ class Pipeline:
 
     Args:
         data: the text to train on and to hold out.
-        objective: what is minimised: a recipe, or any callable of the policy.
+        objective: what is minimised: a recipe, or any callable of the policy and the run's texts.
         model: a packaged model's name, a model folder, or a Hugging Face id.
         training: how it is trained.
         evaluation: how held-out text is measured.
@@ -96,8 +97,8 @@ class Pipeline:
         resume: go on from the last checkpoint in the run folder.
     """
 
-    data: TextData
-    objective: Callable[[LanguageModel], Objective]
+    data: RunData
+    objective: Callable[[LanguageModel, Texts], Objective]
     model: str = "smollm2-135m"
     training: TrainingOptions = field(default_factory=TrainingOptions)
     evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
@@ -125,7 +126,7 @@ class Pipeline:
         policy.check_length(self.data.length)
         text = self.data.prepare(tokeniser)
         with self._autocast(policy):
-            objective = self.objective(policy)
+            objective = self.objective(policy, text.texts)
             evaluation = self.evaluation.build(policy.frozen())
         empty = check_objective(objective, text.train)
         check_objective(objective, text.validation)
@@ -196,7 +197,7 @@ class Pipeline:
         return weights + (resumable if self.training.save_every else 0)
 
     def _announce(
-        self, console: Any, policy: TransformersLanguageModel, text: PreparedText, empty: int
+        self, console: Any, policy: TransformersLanguageModel, text: PreparedData, empty: int
     ) -> None:
         size = sum(parameter.numel() for parameter in policy.model.parameters())
         bfloat16 = self.training.precision.uses_bfloat16()
@@ -213,7 +214,7 @@ class Pipeline:
         )
 
     def _write(
-        self, trainer: EBMTrainer, tokeniser: PreTrainedTokenizerBase, text: PreparedText
+        self, trainer: EBMTrainer, tokeniser: PreTrainedTokenizerBase, text: PreparedData
     ) -> list[Continuation]:
         # Two that are far apart: neighbours may come from one document.
         rows = [text.validation[index] for index in {0, len(text.validation) // 2}]
