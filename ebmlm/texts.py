@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Attempt", "Texts", "Written"]
 
+# Tokens of the prompt that are decoded with a completion; more would change nothing.
+_CONTEXT = 16
+
 
 @dataclass(frozen=True)
 class Attempt:
@@ -61,30 +64,33 @@ class Texts:
         """Return every rollout at a valid anchor as a whole completion of its item's prompt.
 
         Where an anchor stands inside a completion, the real tokens before it belong to the attempt.
+        Of raw text, the prompt is what stands before the anchor in its document, and the row is
+        empty.
 
         Raises:
-            UserError: if the batch has no items, or one that is not known here.
+            UserError: if the batch has an item that is not known here.
         """
         batch = rollouts.batch
-        if batch.targets is None:
-            raise UserError(
-                "this batch is raw text, which has no prompts: use prompt-completion pairs"
-                " (ebmlm.data.PairData)"
-            )
-        starts, counted = batch.document_starts(), batch.target_mask()
+        starts = batch.document_starts()
         written = []
         for row, anchor in rollouts.anchor_mask.nonzero().tolist():
             place = int(rollouts.anchors[row, anchor])
             start = int(starts[row, place - 1])
-            item = self._item(int(batch.documents[row, place - 1]))
             before = batch.sequences[row, start:place]
-            begun = before[counted[row, start:place]]
-            prompt = before[: len(before) - len(begun)]
+            if batch.targets is None:
+                prompt, begun = before, before[:0]
+                item: Mapping[str, Any] = {}
+            else:
+                # Not only what is predicted: a completion may have nothing before it.
+                begun = before[batch.targets[row, start:place]]
+                prompt = before[: len(before) - len(begun)]
+                item = self._item(int(batch.documents[row, place - 1]))
+            asked = item["prompt"] if item else self._decoded(prompt.tolist())
             for sample in range(rollouts.samples):
                 mask = rollouts.completion_mask[row, anchor, sample]
                 drawn = rollouts.completions[row, anchor, sample][mask]
                 completion = self.after(prompt, torch.cat([begun, drawn]))
-                attempt = Attempt(item["prompt"], completion, item)
+                attempt = Attempt(asked, completion, item)
                 written.append(Written((row, anchor, sample), attempt))
         return written
 
@@ -115,7 +121,3 @@ class Texts:
                 f"no item {identity} among the {len(self.items)} known here: a verifier needs the"
                 " texts of the same data that the batch was made from"
             ) from None
-
-
-# Tokens of the prompt that are decoded with a completion; more would change nothing.
-_CONTEXT = 16

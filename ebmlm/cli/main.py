@@ -30,6 +30,12 @@ def _evaluate(arguments: Sequence[str]) -> int:
     return evaluate(arguments)
 
 
+def _compare(arguments: Sequence[str]) -> int:
+    from ebmlm.cli.compare import compare
+
+    return compare(arguments)
+
+
 def _bench(arguments: Sequence[str]) -> int:
     from ebmlm.cli.bench import bench
 
@@ -40,6 +46,7 @@ _COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "demo": (_demo, "fine-tune a small language model on this machine and see it get better"),
     "train": (_train, "run a configuration file"),
     "evaluate": (_evaluate, "measure a model or a checkpoint on a configuration's held-out text"),
+    "compare": (_compare, "train several configurations alike and compare them"),
     "bench": (_bench, "time every pass against its naive twin and against its floor"),
 }
 

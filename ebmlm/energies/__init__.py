@@ -11,6 +11,8 @@ from ebmlm.energies.feature_matching import (
 )
 from ebmlm.energies.function import FunctionEnergy
 from ebmlm.energies.kl import KLEnergy, k1, k2, k3
+from ebmlm.energies.length import LengthEnergy
+from ebmlm.energies.verifier import VerifierEnergy
 
 __all__ = [
     "Energy",
@@ -18,8 +20,10 @@ __all__ = [
     "FeatureMatchingEnergy",
     "FunctionEnergy",
     "KLEnergy",
+    "LengthEnergy",
     "ScaledEnergy",
     "SumEnergy",
+    "VerifierEnergy",
     "cosine",
     "feature_matching_terms",
     "inner_product",

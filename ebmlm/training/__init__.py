@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ebmlm.training.diverged import TrainingDiverged
+from ebmlm.training.measurement import EvaluationOptions
 from ebmlm.training.options import TrainingOptions
-from ebmlm.training.pipeline import EvaluationOptions, Pipeline
+from ebmlm.training.pipeline import Pipeline
 from ebmlm.training.precision import Precision
 from ebmlm.training.redirection import forward_through
 

@@ -11,16 +11,24 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from ebmlm.training.budget import Budget
+from ebmlm.training.clock import TrainingClock
 from ebmlm.training.diverged import TrainingDiverged
 
 __all__ = ["FiniteGradients", "MetricsFile", "ProgressLine"]
 
 
 class MetricsFile(TrainerCallback):
-    """Appends every logged measurement to a file, one JSON object a line, as it comes."""
+    """Appends every logged measurement to a file, one JSON object a line, as it comes.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: the file.
+        clock: says how long the run has trained, evaluations aside.
+    """
+
+    def __init__(self, path: Path, clock: TrainingClock) -> None:
         self.path = path
+        self._clock = clock
         self._start = time.monotonic()
 
     def on_log(
@@ -31,11 +39,12 @@ class MetricsFile(TrainerCallback):
         logs: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Write a line: step, seconds since the start, and what was logged."""
+        """Write a line: step, seconds since the start, seconds of training, what was logged."""
         if not state.is_world_process_zero or not logs:
             return
         seconds = round(time.monotonic() - self._start, 3)
-        line = {"step": state.global_step, "seconds": seconds, **logs}
+        times = {"seconds": seconds, "training_seconds": round(self._clock.seconds, 3)}
+        line = {"step": state.global_step, **times, **logs}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
@@ -66,7 +75,12 @@ class FiniteGradients(TrainerCallback):
 
 
 class ProgressLine(TrainerCallback):
-    """A progress bar with the metrics that matter; plain lines where there is no terminal."""
+    """A progress bar with the metrics that matter; plain lines where there is no terminal.
+
+    Args:
+        console: of rich; standard error by default.
+        budget: what ends the run, where that is not its number of steps.
+    """
 
     shown: Mapping[str, str] = {
         "reward": "reward",
@@ -76,10 +90,11 @@ class ProgressLine(TrainerCallback):
         "grad_norm": "grad",
     }
 
-    def __init__(self, console: Any = None) -> None:
+    def __init__(self, console: Any = None, budget: Budget | None = None) -> None:
         from rich.console import Console
 
         self._console = console or Console(stderr=True)
+        self._budget = budget
         self._progress: Any = None
         self._task: Any = None
 
@@ -111,8 +126,9 @@ class ProgressLine(TrainerCallback):
                 console=self._console,
                 expand=True,
             )
+            done, total = self._done(state)
             self._task = self._progress.add_task(
-                "training", total=state.max_steps, completed=state.global_step, metrics=""
+                "training", total=total, completed=done, metrics=""
             )
             self._progress.start()
 
@@ -121,7 +137,7 @@ class ProgressLine(TrainerCallback):
     ) -> None:
         """Advance the bar."""
         if self._progress is not None:
-            self._progress.update(self._task, completed=state.global_step)
+            self._progress.update(self._task, completed=self._done(state)[0])
 
     def on_log(
         self,
@@ -140,8 +156,10 @@ class ProgressLine(TrainerCallback):
         if self._progress is not None:
             self._progress.update(self._task, metrics=text)
         else:
+            done, total = self._done(state)
+            of = f"/{total}" if self._budget is None else f" ({done} %)"
             self._console.print(
-                f"step {state.global_step}/{state.max_steps}  {text}", highlight=False, style=None
+                f"step {state.global_step}{of}  {text}", highlight=False, style=None
             )
 
     def on_train_end(
@@ -149,6 +167,12 @@ class ProgressLine(TrainerCallback):
     ) -> None:
         """Close the bar."""
         self.close()
+
+    def _done(self, state: TrainerState) -> tuple[int, int]:
+        """How much is done and how much there is: steps, or per cent of the budget."""
+        if self._budget is None:
+            return state.global_step, state.max_steps
+        return min(100, int(100 * self._budget.share(state))), 100
 
     def close(self) -> None:
         """Close the bar, also where training was cut short."""

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 
 from ebmlm.data.base import PreparedData, RunData
-from ebmlm.distribution import Categorical, TokenDistribution
+from ebmlm.distribution import Categorical
+from ebmlm.errors import UserError
 from ebmlm.evaluation.continuations import Continuation, continuations
-from ebmlm.evaluation.held_out import HeldOutEvaluation
 from ebmlm.evaluation.report import EvaluationReport
-from ebmlm.features.hidden_states import HiddenStateFeatures
-from ebmlm.features.layers import LayerChoice
 from ebmlm.language_model import LanguageModel
 from ebmlm.objectives.base import Objective
-from ebmlm.samplers.anchors import StridedAnchors
-from ebmlm.samplers.block_parallel import BlockParallelSampler
 from ebmlm.texts import Texts
+from ebmlm.training.measurement import EvaluationOptions
 from ebmlm.training.options import TrainingOptions
 from ebmlm.training.preflight import check_objective, check_output, check_space
 from ebmlm.training.run_folder import RunFolder
@@ -29,47 +27,15 @@ from ebmlm.training.run_folder import RunFolder
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from ebmlm.training.budget import Budget
+    from ebmlm.training.clock import TrainingClock
     from ebmlm.training.trainer import EBMTrainer
     from ebmlm.transformers_model import TransformersLanguageModel
 
-__all__ = ["EvaluationOptions", "Outcome", "Pipeline"]
+__all__ = ["Limit", "Outcome", "Pipeline"]
 
-
-@dataclass(frozen=True)
-class EvaluationOptions:
-    """How held-out text is measured; see ebmlm.evaluation.HeldOutEvaluation.
-
-    Args:
-        horizon: tokens of a rollout.
-        stride: tokens between anchors.
-        context: tokens before a sequence's first anchor.
-        samples: rollouts per anchor, at least 2.
-        distribution: how tokens are drawn; null for temperature 1.
-        layers: of the starting model, whose features are matched; null for a quarter, a half and
-            three quarters up.
-        batch_size: sequences at once; the result does not depend on it.
-        seed: of the draws.
-    """
-
-    horizon: int = 8
-    stride: int = 8
-    context: int = 8
-    samples: int = 4
-    distribution: TokenDistribution | None = None
-    layers: LayerChoice | None = None
-    batch_size: int = 4
-    seed: int = 0
-
-    def build(self, network: LanguageModel) -> HeldOutEvaluation:
-        """Return the evaluation, with features from ``network``, which is frozen."""
-        sampler = BlockParallelSampler(
-            StridedAnchors(self.stride, self.context),
-            self.horizon,
-            self.samples,
-            self.distribution,
-        )
-        features = HiddenStateFeatures(network, self.layers)
-        return HeldOutEvaluation(sampler, features, self.batch_size, self.seed)
+Limit: TypeAlias = "Callable[[TrainingClock], Budget]"
+"""What ends training before its last step, given a clock of the training so far."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,8 +71,12 @@ class Pipeline:
     output: str = "runs/train"
     resume: bool = False
 
-    def run(self, console: Any) -> Outcome:
+    def run(self, console: Any, limit: Limit | None = None) -> Outcome:
         """Do all of it, telling ``console`` (rich) what happens.
+
+        Args:
+            console: where it is told.
+            limit: ends training by other means than the number of steps.
 
         Raises:
             UserError: for bad input, before training starts.
@@ -126,17 +96,20 @@ class Pipeline:
         policy.check_length(self.data.length)
         text = self.data.prepare(tokeniser)
         with self._autocast(policy):
-            objective = self.objective(policy, text.texts)
-            evaluation = self.evaluation.build(policy.frozen())
+            objective = self._objective(policy, text.texts)
+            evaluation = self.evaluation.build(policy.frozen(), text.texts)
         empty = check_objective(objective, text.train)
         check_objective(objective, text.validation)
         check_space(folder.path, self._checkpoint_bytes(policy))
         self._announce(console, policy, text, empty)
 
         from ebmlm.training.callbacks import FiniteGradients, MetricsFile, ProgressLine
+        from ebmlm.training.clock import TrainingClock
         from ebmlm.training.trainer import EBMTrainer
 
-        progress = ProgressLine(console)
+        clock = TrainingClock(folder.metrics)
+        budget = None if limit is None else limit(clock)
+        progress = ProgressLine(console, budget)
         trainer = EBMTrainer(
             policy,
             objective,
@@ -145,7 +118,13 @@ class Pipeline:
             eval_dataset=text.validation,
             evaluation=evaluation,
             tokeniser=tokeniser,
-            callbacks=[FiniteGradients(), MetricsFile(folder.metrics), progress],
+            callbacks=[
+                FiniteGradients(),
+                MetricsFile(folder.metrics, clock),
+                progress,
+                *([] if budget is None else [budget]),
+            ],
+            clock=clock,
         )
         before = folder.read_before() if self.resume else None
         if before is None:
@@ -163,16 +142,29 @@ class Pipeline:
         summary = {
             **_summary(before, after),
             "seconds": round(time.monotonic() - started, 1),
+            "training_seconds": round(clock.seconds, 1),
             "steps": trainer.state.global_step,
+            "tokens": trainer.state.num_input_tokens_seen,
             "seed": self.training.seed,
             "model": self.model,
             "bfloat16": self.training.precision.uses_bfloat16(),
             "data": text.summary,
         }
         if trainer.is_world_process_zero():
+            folder.write_after(after)
             folder.write_summary(summary)
             folder.draw(before, after, trainer.state.global_step, console)
         return Outcome(before, after, written_before, written_after, summary)
+
+    def _objective(self, policy: LanguageModel, texts: Texts) -> Objective:
+        try:
+            inspect.signature(self.objective).bind(policy, texts)
+        except TypeError as error:
+            raise UserError(
+                f"objective {self.objective!r} cannot be called with the policy and the run's"
+                f" texts ({error}): a recipe takes these two, then options by keyword"
+            ) from error
+        return self.objective(policy, texts)
 
     def _autocast(self, policy: TransformersLanguageModel) -> torch.autocast:
         enabled = self.training.precision.uses_bfloat16()

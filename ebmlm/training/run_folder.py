@@ -6,10 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ebmlm.evaluation.plots import plot_curves
-from ebmlm.evaluation.report import EvaluationReport, Measurement
+from ebmlm.evaluation.report import EvaluationReport
 
 __all__ = ["RunFolder"]
 
@@ -20,7 +18,7 @@ class RunFolder:
     - ``checkpoint/``: the trained model, as ``AutoModelForCausalLM.from_pretrained`` loads it.
     - ``checkpoint-N/``: states to resume from, where they were asked for.
     - ``metrics.jsonl``: every logged measurement.
-    - ``before.json``: the held-out evaluation before training, sequence by sequence.
+    - ``before.json`` and ``after.json``: the held-out evaluations, sequence by sequence.
     - ``summary.json`` and ``curves.png``.
     """
 
@@ -31,6 +29,7 @@ class RunFolder:
         self.summary = path / "summary.json"
         self.curves = path / "curves.png"
         self.before = path / "before.json"
+        self.after = path / "after.json"
 
     def last_checkpoint(self) -> str | None:
         """The newest state to resume from, or None."""
@@ -44,27 +43,19 @@ class RunFolder:
 
     def write_before(self, report: EvaluationReport) -> None:
         """Keep the evaluation before training, for a resumed run to compare with."""
-        measured = {
-            name: {"totals": value.totals.tolist(), "counts": value.counts.tolist()}
-            for name, value in report.measurements.items()
-        }
-        self._write(self.before, {"ids": report.ids.tolist(), "measurements": measured})
+        self._write(self.before, report.to_json())
+
+    def write_after(self, report: EvaluationReport) -> None:
+        """Keep the evaluation after training, for other runs to compare with."""
+        self._write(self.after, report.to_json())
 
     def read_before(self) -> EvaluationReport | None:
         """Return the evaluation before training, or None where there is none yet."""
-        if not self.before.exists():
-            return None
-        kept = json.loads(self.before.read_text(encoding="utf-8"))
-        return EvaluationReport(
-            torch.tensor(kept["ids"]),
-            {
-                name: Measurement(
-                    torch.tensor(value["totals"], dtype=torch.float64),
-                    torch.tensor(value["counts"]),
-                )
-                for name, value in kept["measurements"].items()
-            },
-        )
+        return _read(self.before)
+
+    def read_after(self) -> EvaluationReport | None:
+        """Return the evaluation after training, or None where there is none yet."""
+        return _read(self.after)
 
     def draw(
         self, before: EvaluationReport, after: EvaluationReport, steps: int, console: Any
@@ -82,3 +73,9 @@ class RunFolder:
         partial = path.with_name(path.name + ".partial")
         partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         partial.replace(path)
+
+
+def _read(path: Path) -> EvaluationReport | None:
+    if not path.exists():
+        return None
+    return EvaluationReport.from_json(json.loads(path.read_text(encoding="utf-8")))

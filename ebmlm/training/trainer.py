@@ -5,20 +5,22 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
+from accelerate.utils import gather_object
 from torch import Tensor, nn
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from ebmlm.data.collate import collate
 from ebmlm.data.row import TextRow
 from ebmlm.errors import UserError
-from ebmlm.evaluation.held_out import HeldOutEvaluation
-from ebmlm.evaluation.report import EvaluationReport, Measurement
+from ebmlm.evaluation.base import Evaluation
+from ebmlm.evaluation.report import EvaluationReport
 from ebmlm.objectives.base import ItemCounts, Objective
 from ebmlm.rollouts import SequenceBatch
+from ebmlm.training.clock import TrainingClock
 from ebmlm.training.diverged import TrainingDiverged
 from ebmlm.training.redirection import forward_through
 from ebmlm.transformers_model import TransformersLanguageModel
@@ -55,6 +57,7 @@ class EBMTrainer(Trainer):
         evaluation: measures the policy on the held-out rows; reported as ``eval_...``.
         tokeniser: saved with the checkpoints.
         callbacks: the trainer's callbacks.
+        clock: is paused while the policy is evaluated.
     """
 
     # Our losses are normalised over the whole accumulated step.
@@ -68,9 +71,10 @@ class EBMTrainer(Trainer):
         train_dataset: Any,
         *,
         eval_dataset: Any = None,
-        evaluation: HeldOutEvaluation | None = None,
+        evaluation: Evaluation | None = None,
         tokeniser: PreTrainedTokenizerBase | None = None,
         callbacks: list[TrainerCallback] | None = None,
+        clock: TrainingClock | None = None,
     ) -> None:
         super().__init__(
             model=language_model.model,
@@ -79,13 +83,14 @@ class EBMTrainer(Trainer):
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
             processing_class=tokeniser,
-            callbacks=callbacks,
+            callbacks=[*([] if clock is None else [clock]), *(callbacks or [])],
         )
         # Ours (ProgressLine) or the user's own show progress; this one prints raw dictionaries.
         self.remove_callback(PrinterCallback)
         self.language_model: TransformersLanguageModel = language_model
         self.objective: Objective = objective
-        self.evaluation: HeldOutEvaluation | None = evaluation
+        self.evaluation: Evaluation | None = evaluation
+        self._clock = clock
         self._sums: dict[str, Tensor] = {}
         self._sums_from = 0
 
@@ -99,11 +104,14 @@ class EBMTrainer(Trainer):
                 batches.append(next(epoch_iterator))
             except StopIteration:
                 break
-        counts = ItemCounts(0, 0)
+        counts, text = ItemCounts(0, 0), 0
         for batch in batches:
             counts = counts + self.objective.counts(SequenceBatch(**batch))
-        local = torch.tensor([counts.anchors, counts.tokens], dtype=torch.float64, device=device)
-        return batches, self.accelerator.reduce(local, reduction="sum")
+            text += int(batch["sequence_mask"].sum())
+        local = torch.tensor([counts.anchors, counts.tokens, text], dtype=torch.float64)
+        whole = self.accelerator.reduce(local.to(device), reduction="sum")
+        self.state.num_input_tokens_seen += int(whole[2])
+        return batches, whole[:2]
 
     def compute_loss(
         self,
@@ -160,7 +168,8 @@ class EBMTrainer(Trainer):
         metric_key_prefix: str = "eval",
     ) -> dict[str, float]:
         """Measure the policy on held-out rows and report every mean and its standard error."""
-        report = self.evaluate_report(eval_dataset)
+        with nullcontext() if self._clock is None else self._clock.paused():
+            report = self.evaluate_report(eval_dataset)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in report.means().items()}
         for name, value in report.standard_errors().items():
             metrics[f"{metric_key_prefix}_{name}_standard_error"] = value
@@ -195,7 +204,9 @@ class EBMTrainer(Trainer):
                 device=self.args.device,
                 on_progress=on_progress,
             )
-        return _gathered(report) if self.accelerator.num_processes > 1 else report
+        if self.accelerator.num_processes == 1:
+            return report
+        return EvaluationReport.joined(gather_object([report]))
 
     def autocast_smart_context_manager(
         self, cache_enabled: bool | None = True
@@ -217,23 +228,3 @@ class EBMTrainer(Trainer):
 def step_generator(seed: int, step: int) -> torch.Generator:
     """The CPU generator of an optimiser step: the same for all of its pieces, on every process."""
     return torch.Generator().manual_seed((seed * 1_000_003 + step) % (1 << 63))
-
-
-def _gathered(report: EvaluationReport) -> EvaluationReport:
-    from accelerate.utils import gather_object
-
-    pieces: list[EvaluationReport] = gather_object([report])
-    ids = torch.cat([piece.ids for piece in pieces])
-    order = ids.argsort()
-
-    def joined(name: str, attribute: str) -> Tensor:
-        parts = [getattr(piece.measurements[name], attribute) for piece in pieces]
-        return torch.cat(parts)[order]
-
-    return EvaluationReport(
-        ids[order],
-        {
-            name: Measurement(joined(name, "totals"), joined(name, "counts"))
-            for name in report.measurements
-        },
-    )

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, TrainerCallback
 
 from ebmlm.errors import UserError
 from ebmlm.estimators import Estimate
 from ebmlm.objectives import CrossEntropy, ItemCounts
 from ebmlm.training import FiniteGradients, MetricsFile, Precision, TrainingDiverged
+from ebmlm.training.clock import TrainingClock
 from ebmlm.training.trainer import step_generator
 from tests.training.runs import STEPS, tiny_ebft, tiny_policy, trainer, weights
 
@@ -77,13 +78,11 @@ def test_training_moves_the_weights_and_saves_what_transformers_loads(
 
 
 def test_a_resumed_run_is_the_uninterrupted_one(whole: Any, tmp_path: Path) -> None:
-    class StopAfterTwo(MetricsFile):
+    class StopAfterTwo(TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             control.should_training_stop = state.global_step == 2
 
-    stopped = trainer(
-        tmp_path, micro=2, save_every=1, callbacks=[StopAfterTwo(tmp_path / "metrics.jsonl")]
-    )
+    stopped = trainer(tmp_path, micro=2, save_every=1, callbacks=[StopAfterTwo()])
     stopped.train()
     assert stopped.state.global_step == 2
     resumed = trainer(tmp_path, micro=2, save_every=1)
@@ -140,7 +139,9 @@ def test_metrics_are_written_line_by_line(tmp_path: Path) -> None:
     import json
 
     path = tmp_path / "metrics.jsonl"
-    trainer(tmp_path, micro=2, evaluate_every=2, callbacks=[MetricsFile(path)]).train()
+    trainer(
+        tmp_path, micro=2, evaluate_every=2, callbacks=[MetricsFile(path, TrainingClock(path))]
+    ).train()
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3]
     assert [line["step"] for line in lines if "eval_cross_entropy" in line] == [2, 3]

@@ -1,0 +1,74 @@
+"""How a run measures held-out rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ebmlm.distribution import TokenDistribution
+from ebmlm.evaluation.base import Evaluation, Evaluations
+from ebmlm.evaluation.held_out import HeldOutEvaluation
+from ebmlm.evaluation.options import CompletionOptions
+from ebmlm.features.hidden_states import HiddenStateFeatures
+from ebmlm.features.layers import LayerChoice
+from ebmlm.language_model import LanguageModel
+from ebmlm.samplers.anchors import AnchorPlacement, CompletionAnchors, StridedAnchors
+from ebmlm.samplers.block_parallel import BlockParallelSampler
+from ebmlm.texts import Texts
+
+__all__ = ["EvaluationOptions"]
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """How held-out rows are measured; see ebmlm.evaluation.
+
+    Args:
+        horizon: tokens of a rollout whose features are matched.
+        stride: tokens between anchors.
+        context: tokens before a sequence's first anchor; of a completion, before its first.
+        samples: rollouts per anchor, at least 2.
+        distribution: how tokens are drawn; null for temperature 1.
+        layers: of the starting model, whose features are matched; null for a quarter, a half and
+            three quarters up.
+        batch_size: sequences at once; the result does not depend on it.
+        seed: of the draws.
+        anchors: where these rollouts start; null for every ``stride`` tokens after ``context``,
+            inside completions where the data are prompt-completion pairs.
+        completions: how whole completions are written and verified, for prompt-completion pairs;
+            null for not at all.
+    """
+
+    horizon: int = 8
+    stride: int = 8
+    context: int = 8
+    samples: int = 4
+    distribution: TokenDistribution | None = None
+    layers: LayerChoice | None = None
+    batch_size: int = 4
+    seed: int = 0
+    anchors: AnchorPlacement | None = None
+    completions: CompletionOptions | None = None
+
+    def build(self, network: LanguageModel, texts: Texts) -> Evaluation:
+        """Return the evaluation, with features from ``network``, which is frozen."""
+        held_out = HeldOutEvaluation(
+            BlockParallelSampler(
+                self._anchors(pairs=bool(texts.items)),
+                self.horizon,
+                self.samples,
+                self.distribution,
+            ),
+            HiddenStateFeatures(network, self.layers),
+            self.batch_size,
+            self.seed,
+        )
+        if self.completions is None:
+            return held_out
+        return Evaluations([held_out, self.completions.build(texts)])
+
+    def _anchors(self, *, pairs: bool) -> AnchorPlacement:
+        if self.anchors is not None:
+            return self.anchors
+        if pairs:
+            return CompletionAnchors(self.stride, self.context)
+        return StridedAnchors(self.stride, self.context)
