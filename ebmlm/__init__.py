@@ -25,11 +25,17 @@ if TYPE_CHECKING:
     from ebmlm.language_model import LanguageModel
     from ebmlm.objectives import CrossEntropy, Objective, PolicyObjective
     from ebmlm.rollouts import Rollouts, Scores, SequenceBatch
-    from ebmlm.samplers import BlockParallelSampler, Sampler, StridedAnchors
+    from ebmlm.samplers import (
+        AutoregressiveSampler,
+        BlockParallelSampler,
+        Sampler,
+        StridedAnchors,
+    )
     from ebmlm.transformers_model import TransformersLanguageModel
 
 __all__ = [
     "RLOO",
+    "AutoregressiveSampler",
     "BlockParallelSampler",
     "Categorical",
     "CrossEntropy",
@@ -77,7 +83,12 @@ _HOMES = {
     "ebmlm.language_model": ("LanguageModel",),
     "ebmlm.objectives": ("CrossEntropy", "Objective", "PolicyObjective"),
     "ebmlm.rollouts": ("Rollouts", "Scores", "SequenceBatch"),
-    "ebmlm.samplers": ("BlockParallelSampler", "Sampler", "StridedAnchors"),
+    "ebmlm.samplers": (
+        "AutoregressiveSampler",
+        "BlockParallelSampler",
+        "Sampler",
+        "StridedAnchors",
+    ),
     "ebmlm.transformers_model": ("TransformersLanguageModel",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

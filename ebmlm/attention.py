@@ -9,6 +9,7 @@ same one. What a layer sees is exact; only work that the tree does not need is l
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,13 +17,13 @@ from contextvars import ContextVar
 from typing import Any
 
 import torch
-from einops import rearrange, repeat
+from einops import repeat
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from ebmlm.layout import Prefixes, PrefixTree, Trunk
+from ebmlm.layout import PrefixTree, Trunk
 
-__all__ = ["BranchSteps", "TreeAttention", "TreePass", "TrunkPass", "attending", "install"]
+__all__ = ["TreeAttention", "TreePass", "TrunkPass", "attending", "install"]
 
 IMPLEMENTATION = "ebmlm_tree"
 
@@ -84,36 +85,33 @@ class TrunkPass(TreeAttention):
 class TreePass(TreeAttention):
     """Trunk and branches at once.
 
-    The trunk attends causally. Branches are taken a few anchors at a time, each chunk over the
-    trunk before its last anchor and over its own branches, so that cost grows with the number of
-    anchors and not with its square.
+    The trunk attends causally. Branches are taken a few anchors at a time, and where one anchor has
+    too many tokens a few of its branches, each chunk over the trunk before its last anchor and over
+    its own branches, so that cost grows with the number of branches and not with its square.
     """
 
     def __init__(self, tree: PrefixTree) -> None:
         anchor, sample, token = tree.shape
         self._trunk = TrunkPass(tree.trunk)
         self._length = tree.trunk_length
-        per_anchor = sample * token
-        chunk = max(1, _QUERIES_PER_CALL // per_anchor) if per_anchor else 1
         visible = tree.prefixes.trunk_mask(self._length)
         first = tree.prefixes.anchors.masked_fill(tree.prefixes.anchors == 0, self._length)
         lows = torch.where(tree.prefixes.anchors == 0, first, tree.prefixes.starts).amin(0).tolist()
         highs = tree.prefixes.anchors.amax(0).tolist()
         self._sizes = [self._length]
         self._chunks: list[tuple[slice, Tensor]] = []
-        for begin in range(0, anchor, chunk):
-            end = min(begin + chunk, anchor)
+        for begin, end, samples in _chunks(anchor, sample, token):
             low, high = min(lows[begin:end]), max(highs[begin:end])
             prefix = slice(min(low, high), high)
             trunk = repeat(
                 visible[:, begin:end, prefix],
                 "batch anchor position -> batch 1 (anchor sample token) position",
-                sample=sample,
+                sample=samples,
                 token=token,
             )
-            own = _own_branch(end - begin, sample, token, trunk.device)
+            own = _own_branch(end - begin, samples, token, trunk.device)
             own = own.expand(trunk.shape[0], 1, -1, -1)
-            self._sizes.append((end - begin) * per_anchor)
+            self._sizes.append((end - begin) * samples * token)
             self._chunks.append((prefix, torch.cat([trunk, own], dim=-1)))
 
     def __call__(
@@ -140,88 +138,23 @@ class TreePass(TreeAttention):
         return torch.cat(outputs, dim=2)
 
 
+def _chunks(anchors: int, samples: int, tokens: int) -> list[tuple[int, int, int]]:
+    """Anchors from, to (exclusive), and branches of each of these, of every chunk in node order."""
+    at_once = max(1, _QUERIES_PER_CALL // (samples * tokens)) if samples * tokens else 1
+    if at_once * samples * tokens <= _QUERIES_PER_CALL:
+        edges = [*range(0, anchors, at_once), anchors]
+        return [(begin, end, samples) for begin, end in itertools.pairwise(edges)]
+    most = max(1, _QUERIES_PER_CALL // tokens)
+    parts = [min(most, samples - begin) for begin in range(0, samples, most)]
+    return [(anchor, anchor + 1, part) for anchor in range(anchors) for part in parts]
+
+
 def _own_branch(anchors: int, samples: int, tokens: int, device: torch.device) -> Tensor:
     """True (node, node) where both stand in the same branch, the key not after the query."""
     branch = torch.arange(anchors * samples, device=device).repeat_interleave(tokens)
     step = torch.arange(tokens, device=device).repeat(anchors * samples)
     same = branch.unsqueeze(1) == branch.unsqueeze(0)
     return same & (step.unsqueeze(0) <= step.unsqueeze(1))
-
-
-class BranchSteps(TreeAttention):
-    """One new token for every branch a call, over the kept trunk and the branch's own past.
-
-    The trunk's keys are held once per sequence and shared by all of its branches. Each forward
-    pass adds one token to every branch; no gradient is kept.
-
-    Args:
-        kept: the trunk's keys and values by layer, from :class:`TrunkPass`.
-        prefixes: what of the trunk the branches at each anchor see.
-        samples: branches per anchor, N.
-        horizon: tokens that a branch can grow to, G.
-
-    Raises:
-        NotImplementedError: where no layer has kept anything.
-    """
-
-    def __init__(
-        self,
-        kept: dict[nn.Module, tuple[Tensor, Tensor]],
-        prefixes: Prefixes,
-        samples: int,
-        horizon: int,
-    ) -> None:
-        if not kept:
-            raise NotImplementedError("none of its layers calls the replaced attention")
-        self._kept = kept
-        self._horizon = horizon
-        self._branches: dict[nn.Module, tuple[Tensor, Tensor]] = {}
-        self._lengths: dict[nn.Module, int] = {}
-        length = next(iter(kept.values()))[0].shape[2]
-        self._hidden = repeat(
-            ~prefixes.trunk_mask(length),
-            "batch anchor position -> batch 1 1 (anchor sample) position",
-            sample=samples,
-        )
-
-    def __call__(
-        self, layer: nn.Module, query: Tensor, key: Tensor, value: Tensor, scale: float
-    ) -> Tensor:
-        """See :meth:`TreeAttention.__call__`."""
-        own_key, own_value = self._extend(layer, key, value)
-        trunk_key, trunk_value = self._kept[layer]
-        query = rearrange(query, "b (h group) n d -> b h group n d", h=key.shape[1])
-        to_trunk = torch.einsum("b h g n d, b h t d -> b h g n t", query, trunk_key)
-        to_self = torch.einsum("b h g n d, b h s n d -> b h g n s", query, own_key)
-        accumulate = torch.promote_types(query.dtype, torch.float32)
-        scores = torch.cat(
-            [
-                to_trunk.to(accumulate).masked_fill(self._hidden, -torch.inf),
-                to_self.to(accumulate),
-            ],
-            dim=-1,
-        )
-        weights = (scores * scale).softmax(-1).to(value.dtype)
-        trunk_weights, self_weights = weights.split([to_trunk.shape[-1], to_self.shape[-1]], dim=-1)
-        output = torch.einsum("b h g n t, b h t d -> b h g n d", trunk_weights, trunk_value)
-        output = output + torch.einsum("b h g n s, b h s n d -> b h g n d", self_weights, own_value)
-        return rearrange(output, "b h group n d -> b (h group) n d")
-
-    def _extend(self, layer: nn.Module, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Append this step's keys and values; return the branch's own, (b, h, step, branch, d)."""
-        if layer not in self._branches:
-            batch, heads, branches, _ = key.shape
-            shape = (batch, heads, self._horizon, branches)
-            self._branches[layer] = (
-                key.new_empty((*shape, key.shape[-1])),
-                value.new_empty((*shape, value.shape[-1])),
-            )
-            self._lengths[layer] = 0
-        step = self._lengths[layer]
-        keys, values = self._branches[layer]
-        keys[:, :, step], values[:, :, step] = key, value
-        self._lengths[layer] = step + 1
-        return keys[:, :, : step + 1], values[:, :, : step + 1]
 
 
 _active: ContextVar[TreeAttention | None] = ContextVar("active_tree_attention", default=None)

@@ -79,6 +79,14 @@ class Decoder(ABC):
     def advance(self, tokens: BatchAnchorSample) -> None:
         """Append ``tokens`` (batch, anchor, sample), one to each branch."""
 
+    def keep(self, alive: BatchAnchorSample) -> None:
+        """Be told that only branches where ``alive`` is true will still be looked at.
+
+        Shapes stay what they are. A decoder may leave the others out from now on, whose draws are
+        then of no meaning; by default nothing changes.
+        """
+        return
+
 
 class LanguageModel(ABC):
     """A distribution over token sequences.

@@ -8,6 +8,7 @@ nowhere else. See docs/concepts.md, "The prefix tree".
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -22,7 +23,7 @@ from ebmlm.typing import (
     BatchPosition,
 )
 
-__all__ = ["PrefixTree", "Prefixes", "Trunk"]
+__all__ = ["PrefixTree", "Prefixes", "Survivors", "Trunk", "cut_to_prefixes"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +112,71 @@ class Prefixes:
     def positions(self) -> BatchAnchor:
         """Position (batch, anchor) of a branch's first token within its document."""
         return self.anchors - self.starts
+
+
+def cut_to_prefixes(
+    batch: SequenceBatch, anchors: BatchAnchor, anchor_mask: BatchAnchor
+) -> tuple[SequenceBatch, BatchAnchor]:
+    """Return the columns of ``batch`` that some anchor's branches see, and the anchors in them.
+
+    A document that begins before the cut is none that an anchor sees, so every prefix is whole.
+
+    Raises:
+        ValueError: if a valid anchor has no real token before it.
+    """
+    prefixes = Prefixes.of(batch, anchors, anchor_mask)
+    length = batch.sequences.shape[1]
+    stop = max(int(prefixes.anchors.max()), 1)
+    start = min(int(torch.where(anchor_mask, prefixes.starts, length).min()), stop - 1)
+    columns = slice(start, stop)
+    cut = dataclasses.replace(
+        batch,
+        sequences=batch.sequences[:, columns],
+        sequence_mask=batch.sequence_mask[:, columns],
+        documents=batch.documents[:, columns],
+        anchors=None,
+        anchor_mask=None,
+        targets=None,
+    )
+    return cut, anchors - start
+
+
+@dataclass(frozen=True, eq=False)
+class Survivors:
+    """Some of a batch's branches, pushed together: as many in each row, rows without any left out.
+
+    Attributes:
+        rows: (row,) numbers of the rows that are kept.
+        branches: (row, branch) numbers of the branches that are kept in each. Rows with fewer
+            survivors than others keep some more, for the shape.
+    """
+
+    rows: torch.Tensor
+    branches: torch.Tensor
+
+    @classmethod
+    def of(cls, alive: torch.Tensor) -> Survivors:
+        """Keep the branches that are ``alive`` (batch, branch), of which there is at least one."""
+        counts = alive.sum(1)
+        rows = counts.nonzero().flatten()
+        order = alive[rows].long().argsort(dim=1, descending=True, stable=True)
+        return cls(rows, order[:, : int(counts.max())])
+
+    def rows_of(self, values: torch.Tensor) -> torch.Tensor:
+        """The kept rows of values (batch, ...)."""
+        return values if len(self.rows) == len(values) else values[self.rows]
+
+    def take(self, values: torch.Tensor) -> torch.Tensor:
+        """The kept values (row, branch, ...) of values (batch, branch, ...)."""
+        return values[self.rows.unsqueeze(1), self.branches]
+
+    def put(self, values: torch.Tensor, every: torch.Tensor) -> torch.Tensor:
+        """A copy of ``every`` (batch, branch) with ``values`` (row, branch) in their old places."""
+        return every.index_put((self.rows.unsqueeze(1), self.branches), values)
+
+    def within(self, others: Survivors) -> Survivors:
+        """The same branches by the numbers that they had before ``others`` were kept."""
+        return Survivors(others.rows[self.rows], self.take(others.branches))
 
 
 @dataclass(frozen=True, eq=False)

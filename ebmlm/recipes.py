@@ -2,7 +2,7 @@
 
 ``class_path: ebmlm.recipes.EBFT`` with ``init_args`` is :func:`ebmlm.objectives.recipes.ebft` with
 these options: the names here are the functions, as classes that jsonargparse can take options for.
-The policy is passed when the run starts.
+The policy and the run's texts are passed when it starts.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from jsonargparse import class_from_function
 
 from ebmlm.objectives import recipes
 
-__all__ = ["EBFT", "SFT", "EBFTUnbiased"]
+__all__ = ["EBFT", "RLVR", "SFT", "EBFTUnbiased"]
 
 EBFT = class_from_function(recipes.ebft, name="EBFT")
 EBFTUnbiased = class_from_function(recipes.ebft_unbiased, name="EBFTUnbiased")
+RLVR = class_from_function(recipes.rlvr, name="RLVR")
 SFT = class_from_function(recipes.sft, name="SFT")

@@ -8,19 +8,21 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from einops import rearrange, repeat
+from einops import rearrange
 from torch import Tensor, nn
 
-from ebmlm.attention import BranchSteps, TreeAttention, TreePass, TrunkPass, attending, install
-from ebmlm.distribution import Categorical, TokenDistribution
+from ebmlm.attention import TreeAttention, TreePass, TrunkPass, attending, install
+from ebmlm.branch_steps import BranchSteps
+from ebmlm.distribution import Categorical
 from ebmlm.errors import UserError
-from ebmlm.heads import draw_rows, score_rows
+from ebmlm.heads import score_rows
 from ebmlm.language_model import Decoder, LanguageModel, Scoring, TreeStates
 from ebmlm.layout import Prefixes, PrefixTree, Trunk
 from ebmlm.rollouts import Rollouts, SequenceBatch
 from ebmlm.rounding import Rounded, rounded
 from ebmlm.taps import Taps
-from ebmlm.typing import BatchAnchor, BatchAnchorSample, BatchPosition
+from ebmlm.tree_decoder import TreeDecoder
+from ebmlm.typing import BatchAnchor, BatchPosition
 
 __all__ = ["TransformersLanguageModel"]
 
@@ -96,7 +98,14 @@ class TransformersLanguageModel(LanguageModel):
         assert attention.kept is not None
         steps = BranchSteps(attention.kept, prefixes, samples, horizon)
         parents = states.gather(1, _over(prefixes.parents(), states))
-        return _TreeDecoder(self, modules, steps, parents, prefixes.positions(), samples)
+        return TreeDecoder(
+            lambda tokens, positions: self._run(modules, tokens, positions, steps),
+            lambda rows: self._logits(modules, rows),
+            steps,
+            parents,
+            prefixes.positions(),
+            samples,
+        )
 
     def score(self, rollouts: Rollouts, *, sequences: bool = False) -> Scoring:
         """See :meth:`LanguageModel.score`; one forward pass over trunk and branches."""
@@ -200,6 +209,11 @@ class TransformersLanguageModel(LanguageModel):
         states: Tensor = output.last_hidden_state
         return states
 
+    def _logits(self, modules: Rounded, states: Tensor) -> Tensor:
+        with self._context():
+            logits: Tensor = modules(self.head)(states)
+        return logits
+
     def _score_trunk(self, modules: Rounded, states: Tensor, batch: SequenceBatch) -> Tensor:
         mask = batch.target_mask()
         predicting = states[:, :-1][mask[:, 1:]]
@@ -217,43 +231,6 @@ class TransformersLanguageModel(LanguageModel):
                 f"{length} positions asked for: this model has {self._longest}"
                 " (max_position_embeddings); use shorter sequences or a shorter horizon"
             )
-
-
-class _TreeDecoder(Decoder):
-    def __init__(
-        self,
-        model: TransformersLanguageModel,
-        modules: Rounded,
-        steps: BranchSteps,
-        parents: Tensor,
-        positions: BatchAnchor,
-        samples: int,
-    ) -> None:
-        self._model, self._modules, self._steps = model, modules, steps
-        self._shape = (*positions.shape, samples)
-        self._states = repeat(
-            parents, "batch anchor feature -> (batch anchor sample) feature", sample=samples
-        )
-        self._positions = repeat(positions, "batch anchor -> batch (anchor sample)", sample=samples)
-
-    def __exit__(self, *exception: object) -> None:
-        torch.clear_autocast_cache()
-
-    def draw(
-        self, distribution: TokenDistribution, uniforms: BatchAnchorSample
-    ) -> tuple[BatchAnchorSample, BatchAnchorSample]:
-        with torch.no_grad(), self._model._context():
-            tokens, log_probs = draw_rows(
-                self._modules(self._model.head), self._states, distribution, uniforms.flatten()
-            )
-        return tokens.view(self._shape), log_probs.view(self._shape)
-
-    def advance(self, tokens: BatchAnchorSample) -> None:
-        flat = rearrange(tokens, "batch anchor sample -> batch (anchor sample)")
-        with torch.no_grad():
-            states = self._model._run(self._modules, flat, self._positions, self._steps)
-        self._states = states.flatten(0, 1)
-        self._positions = self._positions + 1
 
 
 def _over(index: Tensor, states: Tensor) -> Tensor:

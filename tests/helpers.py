@@ -111,6 +111,7 @@ def padded(batch: SequenceBatch, before: int, after: int, fill: int = 0) -> Sequ
         sequences=pad(batch.sequences, fill),
         documents=pad(batch.documents, fill),
         sequence_mask=torch.nn.functional.pad(batch.sequence_mask, (before, after), value=False),
+        targets=None if batch.targets is None else pad(batch.targets, True),
     )
 
 

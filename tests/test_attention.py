@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from ebmlm import attention
-from ebmlm.attention import BranchSteps, TreePass, TrunkPass, attending, install
+from ebmlm.attention import TreePass, TrunkPass, attending, install
+from ebmlm.branch_steps import BranchSteps
 from ebmlm.flex import FlexTreePass
 from ebmlm.layout import Prefixes, PrefixTree, Trunk
 from ebmlm.rollouts import Rollouts
@@ -95,7 +96,7 @@ def test_a_model_may_attend_by_flex() -> None:
     torch.testing.assert_close(found.sequences, expected.sequences, atol=1e-9, rtol=0)
 
 
-@given(rollouts(), st.sampled_from([1, 4, 256]))
+@given(rollouts(), st.sampled_from([1, 4, 6, 256]))
 def test_tree_pass_equals_dense_attention(drawn: Rollouts, queries: int) -> None:
     tree = PrefixTree.of(drawn)
     query, key, value = states(drawn, tree.tokens.shape[1])
@@ -115,6 +116,17 @@ def test_tree_pass_equals_dense_attention(drawn: Rollouts, queries: int) -> None
             atol=1e-10,
             rtol=0,
         )
+
+
+def test_chunks_of_long_branches_hold_few_of_an_anchor_s() -> None:
+    """256 tokens at most: of anchors where one is short, else of its branches."""
+    assert attention._chunks(5, 4, 32) == [(0, 2, 4), (2, 4, 4), (4, 5, 4)]
+    assert attention._chunks(2, 4, 64) == [(0, 1, 4), (1, 2, 4)]
+    assert attention._chunks(2, 5, 128) == [
+        (place, place + 1, n) for place in (0, 1) for n in (2, 2, 1)
+    ]
+    assert attention._chunks(1, 2, 300) == [(0, 1, 1), (0, 1, 1)]
+    assert attention._chunks(0, 2, 300) == []
 
 
 @given(rollouts())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -12,6 +12,7 @@ from ebmlm.cli.parsing import pipeline_from
 from ebmlm.cli.train import training_parser
 from ebmlm.objectives import CrossEntropy, Objective, PolicyObjective
 from ebmlm.testing import TabularLanguageModel
+from ebmlm.texts import Texts
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples" / "configs").glob("*.yaml"))
@@ -22,7 +23,9 @@ def parsed(path: Path) -> Any:
 
 
 def built(namespace: Any) -> Objective:
-    objective: Objective = namespace.objective(TabularLanguageModel(3, 2))
+    objective: Objective = namespace.objective(
+        TabularLanguageModel(3, 2), Texts(cast(Any, None), {})
+    )
     assert isinstance(objective, Objective)
     return objective
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 from hypothesis import given
+from hypothesis import strategies as st
 
-from ebmlm.layout import Prefixes, PrefixTree, Trunk
+from ebmlm.layout import Prefixes, PrefixTree, Survivors, Trunk, cut_to_prefixes
 from ebmlm.rollouts import Rollouts, SequenceBatch
-from ebmlm.testing.strategies import batches, rollouts
-from tests.helpers import branches, document_start, made_rollouts, visible
+from ebmlm.testing.strategies import anchors, batches, rollouts
+from tests.helpers import branches, document_start, made_rollouts, prefix_of, seeded, visible
 
 
 @given(batches(5))
@@ -143,3 +144,59 @@ def test_what_nodes_see_is_told_in_ranges(drawn: Rollouts) -> None:
     assert (numbers[:length] < 0).all()
     expected = torch.arange(anchors * samples).repeat_interleave(tokens)
     assert torch.equal(numbers[length:], expected)
+
+
+@given(batches(), st.data())
+def test_the_cut_keeps_every_prefix_and_no_column_more(
+    batch: SequenceBatch, data: st.DataObject
+) -> None:
+    starts, valid = data.draw(anchors(batch))
+    cut, places = cut_to_prefixes(batch, starts, valid)
+    assert torch.equal(cut.ids, batch.ids)
+    ends, begins = [], []
+    for row, place in valid.nonzero().tolist():
+        anchor = int(starts[row, place])
+        prefix = prefix_of(batch, row, anchor)
+        assert prefix_of(cut, row, int(places[row, place])) == prefix
+        ends.append(anchor)
+        begins.append(anchor - len(prefix))
+    assert cut.sequences.shape[1] == (max(ends) - min(begins) if ends else 1)
+
+
+def test_an_anchor_after_padding_cannot_be_cut_to() -> None:
+    mask = torch.tensor([[False, True, True]])
+    batch = SequenceBatch.of(torch.zeros(1, 3, dtype=torch.long), mask)
+    with pytest.raises(ValueError, match="anchor 1 of sequence 0 has no real token before it"):
+        cut_to_prefixes(batch, torch.tensor([[1]]), torch.tensor([[True]]))
+
+
+def test_survivors_by_hand() -> None:
+    alive = torch.tensor([[False, True, False, True], [False] * 4, [False, False, True, False]])
+    values = torch.arange(12).view(3, 4)
+    found = Survivors.of(alive)
+    assert found.rows.tolist() == [0, 2]
+    # The third row has one survivor, and one more for the shape.
+    assert found.take(values).tolist() == [[1, 3], [10, 8]]
+    assert found.rows_of(values).tolist() == [[0, 1, 2, 3], [8, 9, 10, 11]]
+    assert found.put(found.take(values), torch.zeros_like(values)).tolist() == [
+        [0, 1, 0, 3],
+        [0, 0, 0, 0],
+        [8, 0, 10, 0],
+    ]
+    again = Survivors.of(torch.tensor([[False, True], [False, False]]))
+    assert again.take(found.take(values)).tolist() == [[3]]
+    assert again.within(found).take(values).tolist() == [[3]]
+
+
+def test_survivors_of_survivors_are_those_of_the_batch() -> None:
+    generator = seeded(0)
+    alive = torch.ones(5, 9, dtype=torch.bool)
+    values = torch.arange(45).view(5, 9)
+    held = Survivors.of(alive)
+    while alive.any():
+        alive = alive & (torch.rand(5, 9, generator=generator) < 0.7)
+        if alive.any():
+            held = Survivors.of(held.take(alive)).within(held)
+            assert set(values[alive].tolist()) <= set(held.take(values).flatten().tolist())
+            assert len(held.rows) == int(alive.any(1).sum())
+            assert held.branches.shape[1] == int(alive.sum(1).max())

@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -22,6 +22,7 @@ from ebmlm.energies import FeatureMatchingEnergy
 from ebmlm.estimators import RLOO
 from ebmlm.objectives import PolicyObjective
 from ebmlm.testing import TabularLanguageModel
+from ebmlm.texts import Texts
 from ebmlm.training import Pipeline
 
 from .models.conftest import tiny_model, tiny_tokeniser
@@ -124,7 +125,7 @@ def test_readme_trains_and_its_yaml_says_the_same(tmp_path: Path) -> None:
     assert training.batch_size == shown["batches"].batch_size
     assert training.learning_rate == shown["optimiser"].defaults["lr"]
 
-    ours, theirs = shown["objective"], configured.objective(ebmlm.load()[0])
+    ours, theirs = shown["objective"], configured.objective(ebmlm.load()[0], None)
     assert described(ours) == described(theirs)
 
 
@@ -161,7 +162,7 @@ def test_yaml_is_a_run(text: str, tmp_path: Path) -> None:
     path = tmp_path / "shown.yaml"
     path.write_text(text, encoding="utf-8")
     namespace = pipeline_from(training_parser("ebmlm train", "a test"), [str(path)])
-    namespace.objective(TabularLanguageModel(3, 2, layers=30))
+    namespace.objective(TabularLanguageModel(3, 2, layers=30), Texts(cast(Any, None), {}))
 
 
 @pytest.mark.parametrize("words", command_lines())

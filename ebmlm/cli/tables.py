@@ -6,29 +6,55 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ebmlm.evaluation.continuations import Continuation
+from ebmlm.evaluation.figures import Figure
+from ebmlm.evaluation.report import WrittenCompletion
 
-__all__ = ["comparison_table", "continuation_table", "measurement_table"]
+__all__ = [
+    "comparison_table",
+    "completion_table",
+    "continuation_table",
+    "difference_table",
+    "figure_table",
+    "labelled",
+]
 
 LABELS = {
     "cross_entropy": "cross-entropy (nats/token)",
+    "perplexity": "perplexity",
+    "perplexity_ratio": "perplexity, after / before",
     "feature_matching_loss": "feature-matching loss",
     "alignment": "alignment (high is like the text)",
     "diversity": "diversity (high is alike)",
+    "greedy_accuracy": "greedy accuracy",
+    "greedy_score": "greedy score",
+    "sample_score": "sampled score",
+    "greedy_length": "greedy length (tokens)",
+    "sample_length": "sampled length (tokens)",
+    "greedy_ended": "greedy, ended (share)",
+    "sample_ended": "sampled, ended (share)",
+    "greedy_repetition": "greedy, repeated 4-grams (share)",
+    "sample_repetition": "sampled, repeated 4-grams (share)",
+    "chrf": "chrF, mean (0 to 100)",
+    "bleu": "BLEU, mean (0 to 100)",
+    "corpus_chrf": "chrF of the corpus (0 to 100)",
+    "corpus_bleu": "BLEU of the corpus (0 to 100)",
 }
+
+
+def labelled(name: str) -> str:
+    """What a figure is called in tables: with its unit where it is known, by its name if not."""
+    if name.startswith("pass_at_"):
+        return f"pass@{name.removeprefix('pass_at_')}"
+    return LABELS.get(name, name.replace("_", " "))
 
 
 def comparison_table(summary: Mapping[str, Any], title: str) -> Any:
     """Before, after, difference and its standard error over held-out sequences."""
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left")
-    table.add_column("held out")
-    for name in ("before", "after", "difference", "standard error"):
-        table.add_column(name, justify="right")
-    for name, label in LABELS.items():
+    table = _table(title, "before", "after", "difference", "standard error")
+    for name, before in summary["before"].items():
         table.add_row(
-            label,
-            f"{summary['before'][name]:.4f}",
+            labelled(name),
+            f"{before:.4f}",
             f"{summary['after'][name]:.4f}",
             f"{summary['difference'][name]:+.4f}",
             f"{summary['standard_error'][name]:.4f}",
@@ -36,15 +62,46 @@ def comparison_table(summary: Mapping[str, Any], title: str) -> Any:
     return table
 
 
-def measurement_table(means: Mapping[str, float], errors: Mapping[str, float], title: str) -> Any:
-    """Means and their standard errors over held-out sequences."""
-    from rich.table import Table
+def figure_table(found: Mapping[str, Figure], title: str, level: float = 0.95) -> Any:
+    """Figures with their standard errors, confidence intervals and numbers of items."""
+    table = _table(title, "value", "standard error", f"{level:.0%} interval", "items")
+    for name, figure in found.items():
+        table.add_row(
+            labelled(name),
+            f"{figure.value:.4f}",
+            f"{figure.standard_error:.4f}",
+            f"{figure.low:.4f} to {figure.high:.4f}",
+            str(figure.items),
+        )
+    return table
 
-    table = Table(title=title, title_justify="left")
-    for name in ("held out", "mean", "standard error"):
-        table.add_column(name, justify="left" if name == "held out" else "right")
-    for name, label in LABELS.items():
-        table.add_row(label, f"{means[name]:.4f}", f"{errors[name]:.4f}")
+
+def difference_table(
+    before: Mapping[str, Figure],
+    after: Mapping[str, Figure],
+    change: Mapping[str, Figure],
+    title: str,
+    level: float = 0.95,
+) -> Any:
+    """Paired differences beside what they are of; ratios stand alone.
+
+    The intervals and errors are those of the differences.
+    """
+    table = _table(
+        title, "before", "after", "difference", "standard error", f"{level:.0%} interval", "items"
+    )
+    for name, figure in change.items():
+        beside = name in before and name in after
+        sign = "+" if beside else ""
+        table.add_row(
+            labelled(name),
+            f"{before[name].value:.4f}" if beside else "",
+            f"{after[name].value:.4f}" if beside else "",
+            f"{figure.value:{sign}.4f}",
+            f"{figure.standard_error:.4f}",
+            f"{figure.low:{sign}.4f} to {figure.high:{sign}.4f}",
+            str(figure.items),
+        )
     return table
 
 
@@ -58,4 +115,33 @@ def continuation_table(before: Sequence[Continuation], after: Sequence[Continuat
         table.add_column(name, overflow="fold", ratio=1)
     for old, new in zip(before, after, strict=True):
         table.add_row(*(Text(text) for text in (old.prompt, old.written, new.written, new.real)))
+    return table
+
+
+def completion_table(written: Sequence[WrittenCompletion], title: str) -> Any:
+    """Greedy completions to read, with their scores, beside the real ones."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", show_lines=True)
+    for name in ("prompt (its end)", "written", "the real completion"):
+        table.add_column(name, overflow="fold", ratio=1)
+    table.add_column("score", justify="right")
+    for one in written:
+        texts = (one.prompt[-_SHOWN:], one.written[:_SHOWN], one.real[:_SHOWN])
+        table.add_row(*(Text(text) for text in texts), f"{one.score:.2f}")
+    return table
+
+
+# Characters of a text in a cell; the whole of it is in the JSON.
+_SHOWN = 240
+
+
+def _table(title: str, *names: str) -> Any:
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    table.add_column("held out")
+    for name in names:
+        table.add_column(name, justify="right")
     return table

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from ebmlm.data.source import Document
+from ebmlm.data.source import Document, ItemT
 
 __all__ = ["cut", "excerpts", "shuffled"]
 
 
-def shuffled(documents: Sequence[Document], salt: str) -> list[Document]:
+def shuffled(
+    documents: Sequence[ItemT], salt: str, name: Callable[[ItemT], str] = lambda item: item.key
+) -> list[ItemT]:
     """Return the documents in an arbitrary order that every machine agrees on.
 
-    They are sorted by a hash of ``salt`` and their key, so a new document finds a place without
+    They are sorted by a hash of ``salt`` and their name, so a new document finds a place without
     moving the others among themselves.
+
+    Args:
+        documents: documents, or anything else with a key.
+        salt: another one gives another order.
+        name: what tells one from the others; its key if not given.
     """
 
-    def place(document: Document) -> bytes:
-        name = f"{salt}\0{document.key}".encode("utf-8", "surrogatepass")
-        return hashlib.sha256(name).digest()
+    def place(document: ItemT) -> bytes:
+        return hashlib.sha256(f"{salt}\0{name(document)}".encode("utf-8", "surrogatepass")).digest()
 
     return sorted(documents, key=place)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ebmlm.data.dataset_loading import check_dataset, load_dataset
 from ebmlm.data.source import Corpus, Document, TextSource, fingerprint
 from ebmlm.data.suggestions import missing_name
 from ebmlm.errors import UserError
@@ -78,72 +78,16 @@ class HuggingFaceDataset(TextSource):
                 the hub cannot be reached), a column is missing or holds no text, or every row is
                 blank.
         """
-        return _read(self._load(), f"dataset {self.path}", self.column, self.key_column)
-
-    def _load(self) -> Dataset:
-        import datasets
-
-        folder = Path(self.path).expanduser()
-        if folder.exists() and not folder.is_dir():
-            raise UserError(
-                f"{self.path} is a file; path must name a dataset or a folder: for a JSON Lines"
-                " file use the source JsonLines, for text files TextFiles"
-            )
-        if not folder.exists() and self.path.startswith((".", "/", "~")):
-            raise UserError(
-                f"{self.path} does not exist; path must name a local folder or a dataset's name"
-                " on the hub"
-            )
-        saved = (folder / "state.json", folder / "dataset_dict.json")
-        try:
-            if any(file.exists() for file in saved):
-                return self._saved(folder)
-            where = str(folder) if folder.exists() else self.path
-            return datasets.load_dataset(where, self.name, split=self.split)
-        except UserError:
-            raise
-        except (
-            OSError,
-            ValueError,
-            RuntimeError,
-            ImportError,
-            datasets.exceptions.DatasetsError,
-        ) as error:
-            reason = " ".join((str(error) or type(error).__name__).split())
-            where = "from this folder" if folder.exists() else "from the cache or the hub"
-            raise UserError(
-                f"dataset {self.path!r} (name {self.name!r}, split {self.split!r}) cannot be"
-                f" loaded {where}: {reason}; check path, name and split, or name a local folder"
-            ) from error
-
-    def _saved(self, folder: Path) -> Dataset:
-        import datasets
-
-        if self.name is not None:
-            raise UserError(
-                f"{self.path} was written by save_to_disk and has no configurations: name"
-                f" {self.name!r} means nothing there, leave it out"
-            )
-        saved = datasets.load_from_disk(str(folder))
-        if isinstance(saved, datasets.DatasetDict):
-            if self.split not in saved:
-                raise UserError(missing_name(self.path, "split", self.split, map(str, saved)))
-            return saved[self.split]
-        # One dataset without a split's name is what "train" means to load_dataset, too.
-        only = str(saved.split or "train")
-        if self.split != only:
-            raise UserError(missing_name(self.path, "split", self.split, [only]))
-        return saved
+        return _read(
+            load_dataset(self.path, self.name, self.split),
+            f"dataset {self.path}",
+            self.column,
+            self.key_column,
+        )
 
 
 def _read(dataset: Dataset, place: str, column: str, key_column: str | None) -> Corpus[Document]:
-    import datasets
-
-    if not isinstance(dataset, datasets.Dataset):
-        raise UserError(
-            f"{place} is a {type(dataset).__name__}; it must be a datasets.Dataset: choose a split"
-            " of a DatasetDict, and take a finite part of a stream"
-        )
+    check_dataset(dataset, place)
     columns = [column] if key_column is None else [column, key_column]
     for each in columns:
         if each not in dataset.column_names:

@@ -34,8 +34,12 @@ class Pair:
     columns: Mapping[str, Any] = field(default_factory=dict)
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 of prompt and completion, every run of white space one space."""
-        return fingerprint(f"{_flat(self.prompt)}\0{_flat(self.completion)}")
+        """Return the SHA-256 of prompt and completion, every run of white space one space.
+
+        White space at the ends of either does not count, so that a space may stand on either side.
+        """
+        sides = (" ".join(_flat(side).split()) for side in (self.prompt, self.completion))
+        return fingerprint("\0".join(sides))
 
 
 class PairSource(ABC):

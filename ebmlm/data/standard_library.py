@@ -13,7 +13,7 @@ from ebmlm.data.folders import files_under
 from ebmlm.data.source import Corpus, Document, TextSource
 from ebmlm.errors import UserError
 
-__all__ = ["StandardLibrary"]
+__all__ = ["StandardLibrary", "read_source"]
 
 _FOLDERS = frozenset(
     {
@@ -67,7 +67,7 @@ class StandardLibrary(TextSource):
             if not relative.endswith(".py"):
                 continue
             try:
-                text = _source(folder / relative)
+                text = read_source(folder / relative)
             except UnusableFileError as error:
                 skipped[error.reason] += 1
                 continue
@@ -80,7 +80,12 @@ class StandardLibrary(TextSource):
         return Corpus(tuple(documents), dict(skipped))
 
 
-def _source(path: Path) -> str:
+def read_source(path: Path) -> str:
+    """Return a Python file's text, decoded by its own coding line, as Python itself would.
+
+    Raises:
+        UnusableFileError: if it cannot be read or decoded, or is blank.
+    """
     reason = "undecodable"
     try:
         with tokenize.open(path) as file:

@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
+from ebmlm.evaluation.base import Evaluation, Evaluations
+from ebmlm.evaluation.completions import CompletionEvaluation
 from ebmlm.evaluation.continuations import Continuation, continuations
+from ebmlm.evaluation.corpus import CorpusMeasurement
+from ebmlm.evaluation.figures import Figure, differences, figures
 from ebmlm.evaluation.held_out import HeldOutEvaluation
+from ebmlm.evaluation.measurement import Measurement
+from ebmlm.evaluation.options import CompletionOptions
+from ebmlm.evaluation.pass_at_k import pass_at_k
 from ebmlm.evaluation.plots import plot_curves
-from ebmlm.evaluation.report import EvaluationReport, Measurement
+from ebmlm.evaluation.record import EvaluationComparison, EvaluationRecord
+from ebmlm.evaluation.repetition import repetition
+from ebmlm.evaluation.report import EvaluationReport, WrittenCompletion
+from ebmlm.evaluation.text_metrics import Bleu, ChrF, TextMetric
 
 __all__ = [
+    "Bleu",
+    "ChrF",
+    "CompletionEvaluation",
+    "CompletionOptions",
     "Continuation",
+    "CorpusMeasurement",
+    "Evaluation",
+    "EvaluationComparison",
+    "EvaluationRecord",
     "EvaluationReport",
+    "Evaluations",
+    "Figure",
     "HeldOutEvaluation",
     "Measurement",
+    "TextMetric",
+    "WrittenCompletion",
     "continuations",
+    "differences",
+    "figures",
+    "pass_at_k",
     "plot_curves",
+    "repetition",
 ]

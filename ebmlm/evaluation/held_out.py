@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -11,7 +9,9 @@ from ebmlm.data.collate import collate
 from ebmlm.data.row import TextRows
 from ebmlm.energies.feature_matching import feature_matching_terms
 from ebmlm.errors import UserError
-from ebmlm.evaluation.report import EvaluationReport, Measurement
+from ebmlm.evaluation.base import Evaluation, OnProgress
+from ebmlm.evaluation.measurement import Measurement
+from ebmlm.evaluation.report import EvaluationReport
 from ebmlm.features.base import FeatureMap
 from ebmlm.language_model import LanguageModel
 from ebmlm.rollouts import Rollouts, SequenceBatch
@@ -20,7 +20,7 @@ from ebmlm.samplers.base import Sampler
 __all__ = ["HeldOutEvaluation"]
 
 
-class HeldOutEvaluation:
+class HeldOutEvaluation(Evaluation):
     """Measures a model on held-out sequences, always with the same draws.
 
     - ``cross_entropy``: mean negative log-likelihood per real token, nats, temperature 1.
@@ -66,13 +66,9 @@ class HeldOutEvaluation:
         rows: TextRows,
         *,
         device: torch.device | str = "cpu",
-        on_progress: Callable[[int, int], None] | None = None,
+        on_progress: OnProgress | None = None,
     ) -> EvaluationReport:
-        """Evaluate ``model`` on ``rows``; ``on_progress`` is told sequences done and in all.
-
-        Raises:
-            UserError: if there is no row.
-        """
+        """See :meth:`Evaluation.__call__`; a row without a valid anchor counts zero."""
         if not len(rows):
             raise UserError("no held-out sequence to evaluate on")
         pieces: list[tuple[Tensor, dict[str, tuple[Tensor, Tensor]]]] = []

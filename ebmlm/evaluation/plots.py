@@ -56,7 +56,10 @@ def plot_curves(
     top.suptitle("held-out text (bars: two standard errors of the difference)", fontsize=11)
     bottom.suptitle("training", fontsize=11)
     for axes, (name, title) in zip(top.subplots(1, 4), _HELD_OUT, strict=True):
-        _draw_held_out(axes, lines, name, before, after, steps)
+        if name in before.measurements and name in after.measurements:
+            _draw_held_out(axes, lines, name, before, after, steps)
+        else:
+            _say_nothing(axes)
         _finish(axes, title)
     for axes, (name, title) in zip(bottom.subplots(1, 4), _TRAINING, strict=True):
         _draw_training(axes, lines, name)
@@ -72,10 +75,14 @@ def _finish(axes: Any, title: str) -> None:
     axes.grid(alpha=0.3)
 
 
+def _say_nothing(axes: Any) -> None:
+    axes.text(0.5, 0.5, "not measured", ha="center", transform=axes.transAxes)
+
+
 def _draw_training(axes: Any, lines: list[dict[str, Any]], name: str) -> None:
     points = [(line["step"], line[name]) for line in lines if name in line]
     if not points:
-        axes.text(0.5, 0.5, "not measured", ha="center", transform=axes.transAxes)
+        _say_nothing(axes)
         return
     steps, values = zip(*points, strict=True)
     axes.plot(steps, values, color="tab:blue", alpha=0.35, linewidth=1)
@@ -101,6 +108,6 @@ def _draw_held_out(
     start, end = before.means()[name], after.means()[name]
     points = [(0, start), *between, (steps, end)]
     axes.plot(*zip(*points, strict=True), color="tab:orange", marker="o", linewidth=2)
-    error = after.minus(before).standard_errors()[name]
+    error = after.measurements[name].minus(before.measurements[name]).standard_error
     if error == error:  # not a number for a single sequence
         axes.errorbar([steps], [end], yerr=[2 * error], color="tab:orange", capsize=4)

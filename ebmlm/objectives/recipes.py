@@ -1,7 +1,7 @@
 """Known methods as compositions: each a few lines that put parts together.
 
-Every recipe takes the policy first and keyword options after it, so that a configuration file can
-name it (docs/configuration.md).
+Every recipe takes the policy and the run's texts first (of which most need the policy alone) and
+keyword options after them, so that a configuration file can name it (docs/configuration.md).
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from ebmlm.distribution import Categorical, TokenDistribution
 from ebmlm.energies.base import Energy
 from ebmlm.energies.feature_matching import FeatureMatchingEnergy, cosine, inner_product
 from ebmlm.energies.kl import KLEnergy
+from ebmlm.energies.length import LengthEnergy
+from ebmlm.energies.verifier import VerifierEnergy
 from ebmlm.errors import UserError
 from ebmlm.estimators.base import Estimator, mean_token_log_prob
 from ebmlm.estimators.rloo import RLOO
@@ -21,15 +23,20 @@ from ebmlm.features.whitening import FeatureSpaceWhitening, NoWhitening, Whiteni
 from ebmlm.language_model import LanguageModel
 from ebmlm.objectives.cross_entropy import CrossEntropy
 from ebmlm.objectives.policy import PolicyObjective
-from ebmlm.samplers.anchors import StridedAnchors
+from ebmlm.samplers.anchors import AnchorPlacement, StridedAnchors
+from ebmlm.samplers.autoregressive import AutoregressiveSampler
 from ebmlm.samplers.block_parallel import BlockParallelSampler
+from ebmlm.texts import Texts
+from ebmlm.verifiers.base import Verifier
 
-__all__ = ["ebft", "ebft_unbiased", "sft"]
+__all__ = ["ebft", "ebft_unbiased", "rlvr", "sft"]
 
 
 def ebft(
     model: LanguageModel,
+    texts: Texts | None = None,
     *,
+    anchors: AnchorPlacement | None = None,
     horizon: int = 8,
     stride: int = 8,
     context: int = 8,
@@ -50,6 +57,9 @@ def ebft(
 
     Args:
         model: the policy. The feature network and the reference are taken from it as it is now.
+        texts: not looked at.
+        anchors: where rollouts start; by default every ``stride`` tokens after ``context``. For
+            prompt-completion pairs, ``CompletionAnchors``.
         horizon: tokens of a rollout at most.
         stride: tokens between anchors.
         context: tokens before a sequence's first anchor.
@@ -79,7 +89,8 @@ def ebft(
         raise UserError(f"kl is {kl}: the coefficient must be finite and at least 0")
     if kl:
         energy = energy + kl * KLEnergy()
-    sampler = BlockParallelSampler(StridedAnchors(stride, context), horizon, samples, distribution)
+    anchors = StridedAnchors(stride, context) if anchors is None else anchors
+    sampler = BlockParallelSampler(anchors, horizon, samples, distribution)
     estimator = RLOO(mean_token_log_prob) if estimator is None else estimator
     return PolicyObjective(
         sampler, energy, estimator, reference=frozen if kl else None, cross_entropy=cross_entropy
@@ -88,7 +99,9 @@ def ebft(
 
 def ebft_unbiased(
     model: LanguageModel,
+    texts: Texts | None = None,
     *,
+    anchors: AnchorPlacement | None = None,
     horizon: int = 8,
     stride: int = 8,
     context: int = 8,
@@ -109,14 +122,64 @@ def ebft_unbiased(
         whitening=NoWhitening() if whitening is None else whitening,
         similarity=inner_product,
     )
-    sampler = BlockParallelSampler(
-        StridedAnchors(stride, context), horizon, samples, Categorical(temperature)
-    )
+    anchors = StridedAnchors(stride, context) if anchors is None else anchors
+    sampler = BlockParallelSampler(anchors, horizon, samples, Categorical(temperature))
     return PolicyObjective(sampler, energy, RLOO(), cross_entropy=cross_entropy)
 
 
-def sft(model: LanguageModel) -> CrossEntropy:
-    """Supervised fine-tuning: cross-entropy alone; ``model`` is not looked at."""
+def rlvr(
+    model: LanguageModel,
+    texts: Texts,
+    *,
+    verifier: Verifier,
+    horizon: int = 128,
+    samples: int = 8,
+    distribution: TokenDistribution | None = None,
+    kl: float = 0.0,
+    cross_entropy: float = 0.0,
+    excess_length: float = 0.0,
+    estimator: Estimator | None = None,
+) -> PolicyObjective:
+    """Reinforcement learning with verifiable rewards: whole completions, scored by a verifier.
+
+    Args:
+        model: the policy. The reference of a KL term is taken from it as it is now.
+        texts: the tokeniser and items of the run's prompt-completion pairs.
+        verifier: scores completions; the reward is the score.
+        horizon: tokens of a completion at most.
+        samples: completions per prompt.
+        distribution: how tokens are drawn; by default at temperature 1 without truncation.
+        kl: coefficient beta of the KL divergence from the starting model, in nats a completion.
+        cross_entropy: weight gamma of cross-entropy on the real completions, nats a token.
+        excess_length: what a token of a completion costs, in units of the score.
+        estimator: by default RLOO with sequence credit, which is unbiased. ``GroupNorm()`` is
+            GRPO's.
+
+    Raises:
+        UserError: for an option out of range, or parts that do not fit together.
+    """
+    for name, value in (("kl", kl), ("excess_length", excess_length)):
+        if not 0 <= value < float("inf"):
+            raise UserError(f"{name} is {value}: the coefficient must be finite and at least 0")
+    energy: Energy = VerifierEnergy(verifier, texts)
+    if kl:
+        energy = energy + kl * KLEnergy()
+    if excess_length:
+        energy = energy + excess_length * LengthEnergy()
+    return PolicyObjective(
+        AutoregressiveSampler(horizon, samples, distribution),
+        energy,
+        RLOO() if estimator is None else estimator,
+        reference=model.frozen() if kl else None,
+        cross_entropy=cross_entropy,
+    )
+
+
+def sft(model: LanguageModel, texts: Texts | None = None) -> CrossEntropy:
+    """Supervised fine-tuning: cross-entropy alone; neither ``model`` nor ``texts`` is looked at.
+
+    On prompt-completion pairs it is that of the completions.
+    """
     return CrossEntropy()
 
 

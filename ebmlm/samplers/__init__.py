@@ -9,12 +9,14 @@ from ebmlm.samplers.anchors import (
     PromptEnd,
     StridedAnchors,
 )
+from ebmlm.samplers.autoregressive import AutoregressiveSampler
 from ebmlm.samplers.base import Sampler
 from ebmlm.samplers.block_parallel import BlockParallelSampler
 from ebmlm.samplers.randomness import sequence_uniforms
 
 __all__ = [
     "AnchorPlacement",
+    "AutoregressiveSampler",
     "BlockParallelSampler",
     "CompletionAnchors",
     "GivenAnchors",

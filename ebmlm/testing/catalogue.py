@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from ebmlm.distribution import Categorical
-from ebmlm.energies import FeatureMatchingEnergy, FunctionEnergy, KLEnergy, cosine
+from ebmlm.energies import (
+    FeatureMatchingEnergy,
+    FunctionEnergy,
+    KLEnergy,
+    LengthEnergy,
+    VerifierEnergy,
+    cosine,
+)
 from ebmlm.estimators import RLOO, GroupNorm, Reinforce, mean_token_log_prob, sequence_log_prob
 from ebmlm.features import (
     BatchMetricWhitening,
@@ -29,11 +36,19 @@ from ebmlm.features import (
 from ebmlm.language_model import LanguageModel
 from ebmlm.objectives import PolicyObjective, recipes
 from ebmlm.rollouts import Rollouts
-from ebmlm.samplers import BlockParallelSampler, GivenAnchors, StridedAnchors
+from ebmlm.samplers import (
+    AutoregressiveSampler,
+    BlockParallelSampler,
+    CompletionAnchors,
+    GivenAnchors,
+    StridedAnchors,
+)
 from ebmlm.testing import bugs, checks, laws
 from ebmlm.testing.report import Report
 from ebmlm.testing.tabular import TabularLanguageModel
 from ebmlm.testing.tiny import tiny_transformer
+from ebmlm.texts import Texts
+from ebmlm.verifiers import FunctionVerifier
 
 __all__ = ["KINDS", "Kind"]
 
@@ -79,6 +94,18 @@ def _metric() -> MetricWhitening:
 
 def _length(rollouts: Rollouts) -> torch.Tensor:
     return rollouts.token_mask().sum(-1).double()
+
+
+class _Digits:
+    """A tokeniser whose texts are the token ids."""
+
+    def decode(self, tokens: list[int], **options: Any) -> str:
+        return "".join(map(str, tokens))
+
+
+def _verified() -> VerifierEnergy:
+    texts = Texts(cast(Any, _Digits()), {})
+    return VerifierEnergy(FunctionVerifier(lambda prompt, text, row: text.count("1") / 4), texts)
 
 
 def _group_norm(model: LanguageModel) -> PolicyObjective:
@@ -133,6 +160,8 @@ ENERGIES = Kind(
         "KL": KLEnergy,
         "FeatureMatching + 0.1 KL": lambda: _matching() + 0.1 * KLEnergy(),
         "FunctionEnergy": partial(FunctionEnergy, _length),
+        "Length": partial(LengthEnergy, 1),
+        "Verifier": _verified,
     },
     bugs.ENERGY_BUGS,
     {
@@ -153,6 +182,14 @@ SAMPLERS = Kind(
             StridedAnchors(2, 3), 3, 1, Categorical(0.6, top_p=0.7)
         ),
         "BlockParallel, given anchors": lambda: BlockParallelSampler(GivenAnchors(), 3, 2),
+        "Autoregressive": partial(AutoregressiveSampler, 3, 2),
+        "Autoregressive, long": partial(AutoregressiveSampler, 10, 1),
+        "Autoregressive, nucleus": partial(
+            AutoregressiveSampler, 3, 3, Categorical(0.7, top_k=2, top_p=0.9), GivenAnchors()
+        ),
+        "Autoregressive, within completions": partial(
+            AutoregressiveSampler, 2, 2, anchors=CompletionAnchors(stride=2)
+        ),
     },
     bugs.SAMPLER_BUGS,
 )

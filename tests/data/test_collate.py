@@ -41,6 +41,43 @@ def test_no_rows_are_refused() -> None:
         collate([])
 
 
+TARGETS = TextRow(
+    torch.tensor([3, 4, 5]), torch.tensor([9, 9, 9]), 9, torch.tensor([False, True, True])
+)
+
+
+@pytest.mark.parametrize("side", PaddingSide)
+def test_targets_are_padded_with_the_tokens(side: PaddingSide) -> None:
+    longer = TextRow(
+        torch.tensor([1, 0, 2, 0]),
+        torch.tensor([6, 6, 7, 7]),
+        1,
+        torch.tensor([False, True, True, True]),
+    )
+    batch = collate([TARGETS, longer], side)
+    assert batch.targets is not None
+    at = slice(1, None) if side is PaddingSide.LEFT else slice(None, 3)
+    assert batch.targets[0, at].tolist() == [False, True, True]
+    assert batch.targets[0].sum() == 2
+    assert batch.targets[1].tolist() == [False, True, True, True]
+    # The first token of a document follows nothing.
+    assert batch.target_mask()[1].tolist() == [False, True, False, True]
+    assert batch.target_mask()[0, at].tolist() == [False, True, True]
+    assert batch.target_mask()[0].sum() == 2
+
+
+@pytest.mark.parametrize("side", PaddingSide)
+def test_rows_of_raw_text_beside_pairs_count_whole(side: PaddingSide) -> None:
+    batch = collate([*ROWS, TARGETS], side)
+    assert batch.targets is not None
+    assert torch.equal(batch.targets[:2], batch.sequence_mask[:2])
+    assert batch.targets[2].tolist() == [False, True, True]
+
+
+def test_raw_text_alone_has_no_targets() -> None:
+    assert collate(ROWS).targets is None
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_data_loader_batches_packed_text(tokenizer: PreTrainedTokenizerFast, workers: int) -> None:
     packed = PackedText.of([Document("a", "x" * 10), Document("b", "y" * 13)], tokenizer, 7)

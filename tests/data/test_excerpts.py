@@ -53,3 +53,11 @@ def test_salt_gives_another_order() -> None:
     documents = [Document(str(number), "x") for number in range(30)]
     assert shuffled(documents, "a") != shuffled(documents, "b")
     assert shuffled(documents, "a") != documents
+
+
+def test_documents_of_one_key_are_told_apart_by_another_name() -> None:
+    documents = [Document("same", str(number)) for number in range(20)]
+    assert shuffled(documents, "a") == documents
+    order = shuffled(documents, "a", lambda document: document.text)
+    assert order != documents and sorted(order, key=lambda each: int(each.text)) == documents
+    assert order != shuffled(documents, "b", lambda document: document.text)

@@ -2,13 +2,23 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import combinations
 from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ebmlm.data import Corpus, Document, HashSplit, HeldOutSource, Part, TextSource
+from ebmlm.data import (
+    Corpus,
+    Document,
+    HashSplit,
+    HeldOutSource,
+    Pair,
+    PairSource,
+    Part,
+    TextSource,
+)
 from ebmlm.errors import UserError
 
 KEYS = st.text(max_size=8)
@@ -24,27 +34,43 @@ class Fixed(TextSource):
         return self.corpus
 
 
-@given(st.lists(DOCUMENTS), st.floats(0.2, 0.8), st.text(max_size=3))
+@given(
+    st.lists(DOCUMENTS),
+    st.floats(0.2, 0.8),
+    st.sampled_from([0.0, 0.05, 0.15]),
+    st.text(max_size=3),
+)
 def test_parts_share_neither_key_nor_text(
-    documents: list[Document], fraction: float, salt: str
+    documents: list[Document], fraction: float, test: float, salt: str
 ) -> None:
-    split = HashSplit(fraction, salt)
+    split = HashSplit(fraction, salt, test)
     with suppress(UserError):
         check_division(split, documents)
 
 
 def check_division(split: HashSplit, documents: list[Document]) -> None:
     division = split.divide(Corpus(documents))
-    train, validation = division.train, division.validation
-    assert len(train) > 0
-    assert len(validation) > 0
-    assert not {each.key for each in train} & {each.key for each in validation}
-    assert not {" ".join(each.text.split()) for each in train} & {
-        " ".join(each.text.split()) for each in validation
+    parts = {
+        Part.TRAIN: division.train,
+        Part.VALIDATION: division.validation,
+        Part.TEST: division.test,
     }
-    assert len(train) + len(validation) + division.duplicates == len(documents)
-    assert all(split.assign(each.key) is Part.TRAIN for each in train)
-    assert validation == [each for each in documents if split.assign(each.key) is Part.VALIDATION]
+    assert len(division.train) > 0
+    assert len(division.validation) > 0
+    assert bool(division.test) is (split.test > 0)
+    for one, other in combinations(parts.values(), 2):
+        assert not {each.key for each in one} & {each.key for each in other}
+        assert not {" ".join(each.text.split()) for each in one} & {
+            " ".join(each.text.split()) for each in other
+        }
+    assert sum(map(len, parts.values())) + division.duplicates == len(documents)
+    for part, found in parts.items():
+        assert all(split.assign(each.key) is part for each in found)
+    # The last look is taken whole; what repeats it elsewhere is dropped.
+    assert division.test == [each for each in documents if split.assign(each.key) is Part.TEST]
+    if not split.test:
+        assigned = [each for each in documents if split.assign(each.key) is Part.VALIDATION]
+        assert division.validation == assigned
 
 
 @given(st.lists(KEYS, unique=True), st.lists(KEYS), st.randoms(use_true_random=False))
@@ -59,7 +85,7 @@ def test_no_document_changes_sides_by_order_or_additions(
         documents = [*sure, *(Document(name, f"text of {name}") for name in names)]
         return {each.key for each in split.divide(Corpus(documents)).validation}
 
-    assert {split.assign(each) for each in "03"} == set(Part)
+    assert {split.assign(each) for each in "03"} == {Part.TRAIN, Part.VALIDATION}
     before = held_out(keys)
     shuffled = [*keys, *more]
     random.shuffle(shuffled)
@@ -71,6 +97,74 @@ def test_assignment_is_the_same_on_every_machine() -> None:
     split = HashSplit(0.5)
     got = "".join(split.assign(str(number)).value[0] for number in range(16))
     assert got == "tttvtvtvttvtvvtv"
+    three = HashSplit(0.25, test=0.25)
+    names = {Part.TRAIN: "t", Part.VALIDATION: "v", Part.TEST: "x"}
+    assert "".join(names[three.assign(str(number))] for number in range(16)) == "tttxtxtxttvtxxtv"
+
+
+def test_a_test_part_is_taken_from_training_and_not_from_validation() -> None:
+    keys = [f"file{number}" for number in range(10_000)]
+    two, three = HashSplit(0.1), HashSplit(0.1, test=0.2)
+    held_out = {key for key in keys if two.assign(key) is Part.VALIDATION}
+    assert held_out == {key for key in keys if three.assign(key) is Part.VALIDATION}
+    test = sum(three.assign(key) is Part.TEST for key in keys)
+    # A binomial count is 8 standard deviations out less than once in 1e14 fresh salts.
+    assert abs(test - 2000) < 8 * 40
+
+
+@pytest.mark.parametrize("test", [-0.1, 0.6, 1.0, float("nan")])
+def test_test_fraction_out_of_range_is_refused(test: float) -> None:
+    with pytest.raises(UserError, match=f"test is {test}; .* beside validation 0.5"):
+        HashSplit(0.5, test=test)
+
+
+def test_texts_of_the_test_part_leave_both_others() -> None:
+    split = HashSplit(0.25, test=0.25)
+    by_part: dict[Part, list[str]] = {part: [] for part in Part}
+    for number in range(100):
+        by_part[split.assign(str(number))].append(str(number))
+    documents = [
+        Document(by_part[Part.TEST][0], "everywhere"),
+        Document(by_part[Part.VALIDATION][0], "everywhere"),
+        Document(by_part[Part.VALIDATION][1], "held out"),
+        Document(by_part[Part.TRAIN][0], " everywhere"),
+        Document(by_part[Part.TRAIN][1], "held  out"),
+        Document(by_part[Part.TRAIN][2], "trained on"),
+    ]
+    division = split.divide(Corpus(documents))
+    assert [each.text for each in division.test] == ["everywhere"]
+    assert [each.text for each in division.validation] == ["held out"]
+    assert [each.text for each in division.train] == ["trained on"]
+    assert division.duplicates == 3
+
+
+def test_an_empty_test_part_is_an_error() -> None:
+    documents = [Document(str(number), str(number)) for number in range(20)]
+    with pytest.raises(UserError, match=r"none of 20 documents is in the test part \(test=1e-09\)"):
+        HashSplit(0.5, test=1e-9).divide(Corpus(documents))
+
+
+@dataclass(frozen=True)
+class Pairs(PairSource):
+    corpus: Corpus[Pair]
+
+    def read(self) -> Corpus[Pair]:
+        return self.corpus
+
+
+def test_pairs_are_split_as_documents_are() -> None:
+    pairs = [Pair(str(number), f"q{number}", "a", {"n": number}) for number in range(100)]
+    again = [Pair("group", f" q{number}", " a\n") for number in range(100)]
+    split = HashSplit(0.2, "ebmlm", 0.2)
+    assert split.assign("group") is Part.TRAIN
+    division = split.divide(Corpus([*pairs, *again]))
+    parts = (division.train, division.validation, division.test)
+    assert sum(map(len, parts)) + division.duplicates == 200
+    held_out = Pairs(Corpus(pairs[:30]))
+    division = HeldOutSource(held_out).divide(Corpus([*pairs, *again]))
+    assert (len(division.train), division.duplicates) == (140, 60)
+    assert division.validation == pairs[:30]
+    assert division.test == ()
 
 
 def test_fraction_is_kept_to() -> None:

@@ -9,10 +9,10 @@ from ebmlm.data import TextRow
 from ebmlm.distribution import Categorical
 from ebmlm.energies import feature_matching_terms
 from ebmlm.errors import UserError
-from ebmlm.evaluation import EvaluationReport, HeldOutEvaluation, Measurement, continuations
+from ebmlm.evaluation import HeldOutEvaluation, continuations
 from ebmlm.features import HiddenStateFeatures
 from ebmlm.rollouts import SequenceBatch
-from ebmlm.samplers import BlockParallelSampler, StridedAnchors
+from ebmlm.samplers import BlockParallelSampler, CompletionAnchors, StridedAnchors
 from ebmlm.testing import (
     TabularLanguageModel,
     all_completions,
@@ -41,31 +41,6 @@ def rows(count: int = 5) -> list[TextRow]:
 def evaluation(model: TabularLanguageModel, **options: int) -> HeldOutEvaluation:
     sampler = BlockParallelSampler(StridedAnchors(3, 2), 3, 3)
     return HeldOutEvaluation(sampler, HiddenStateFeatures(model.frozen()), **options)
-
-
-def test_a_ratio_of_sums_and_its_error_by_hand() -> None:
-    measured = Measurement(torch.tensor([2.0, 6.0]), torch.tensor([1, 3]))
-    assert measured.mean == 2.0
-    assert measured.standard_error == 0.0
-    measured = Measurement(torch.tensor([1.0, 3.0]), torch.tensor([1, 1]))
-    # Two values 1 and 3: deviation sqrt(2), over sqrt(2).
-    assert measured.standard_error == pytest.approx(1.0)
-    assert Measurement(torch.tensor([1.0]), torch.tensor([1])).standard_error != 0
-
-
-def test_differences_are_paired() -> None:
-    ids, counts = torch.tensor([0, 1]), torch.tensor([2, 2])
-    before = EvaluationReport(ids, {"a": Measurement(torch.tensor([10.0, 20.0]), counts)})
-    after = EvaluationReport(ids, {"a": Measurement(torch.tensor([8.0, 18.0]), counts)})
-    difference = after.minus(before)
-    assert difference.means() == {"a": -1.0}
-    # Both sequences moved alike, however far apart they are.
-    assert difference.standard_errors() == {"a": 0.0}
-    other = EvaluationReport(torch.tensor([0, 2]), after.measurements)
-    with pytest.raises(ValueError, match="different sequences"):
-        after.minus(other)
-    with pytest.raises(ValueError, match="different tokens"):
-        after.measurements["a"].minus(Measurement(torch.tensor([8.0, 1.0]), torch.tensor([2, 1])))
 
 
 def test_the_result_does_not_depend_on_how_it_is_cut_or_on_global_randomness() -> None:
@@ -121,6 +96,39 @@ def test_what_cannot_be_measured_is_refused(samples: int, batch_size: int) -> No
     sampler = BlockParallelSampler(StridedAnchors(3, 2), 3, samples)
     with pytest.raises(UserError, match="at least"):
         HeldOutEvaluation(sampler, HiddenStateFeatures(model), batch_size)
+
+
+def pair(identity: int, prompt: int, completion: int) -> TextRow:
+    generator = torch.Generator().manual_seed(identity)
+    length = prompt + completion
+    return TextRow(
+        torch.randint(4, (length,), generator=generator),
+        torch.full((length,), identity),
+        identity,
+        torch.arange(length) >= prompt,
+    )
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_completions_are_matched_and_rows_without_an_anchor_count_zero(batch_size: int) -> None:
+    """Anchors two tokens into a completion: one of two tokens has none."""
+    model = table()
+    sampler = BlockParallelSampler(CompletionAnchors(3, 2), 3, 3)
+    held_out = HeldOutEvaluation(sampler, HiddenStateFeatures(model.frozen()), batch_size)
+    pairs = [pair(0, 3, 8), pair(1, 4, 2), pair(2, 2, 5)]
+    report = held_out(model, pairs)
+    assert report.measurements["cross_entropy"].counts.tolist() == [8, 2, 5]
+    for name in ("feature_matching_loss", "alignment", "diversity"):
+        found = report.measurements[name]
+        assert found.counts.tolist() == [2, 0, 1]
+        assert found.totals.isfinite().all()
+        assert found.totals[1] == 0
+        without = held_out(model, [pairs[0], pairs[2]]).measurements[name]
+        assert (found.mean, found.items) == pytest.approx((without.mean, 2))
+        assert found.standard_error == pytest.approx(without.standard_error)
+    alone = held_out(model, [pairs[1]])
+    assert alone.measurements["alignment"].items == 0
+    assert alone.measurements["cross_entropy"].items == 1
 
 
 def test_no_row_is_refused() -> None:

@@ -21,3 +21,13 @@ def test_curves_are_a_picture(tmp_path: Path) -> None:
     plot_curves(metrics, output, before=held_out, after=held_out, steps=4)
     assert output.read_bytes().startswith(b"\x89PNG")
     assert [path.name for path in tmp_path.glob("*.png")] == ["curves.png"]
+
+
+def test_what_was_not_measured_is_no_error(tmp_path: Path) -> None:
+    metrics = tmp_path / "metrics.jsonl"
+    metrics.write_text("")
+    measured = Measurement(torch.tensor([1.0, 3.0], dtype=torch.float64), torch.tensor([2, 2]))
+    held_out = EvaluationReport(torch.tensor([0, 1]), {"greedy_accuracy": measured})
+    output = tmp_path / "curves.png"
+    plot_curves(metrics, output, before=held_out, after=held_out, steps=0)
+    assert output.read_bytes().startswith(b"\x89PNG")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from hypothesis import given
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from ebmlm.errors import UserError
 from ebmlm.rollouts import SequenceBatch
-from ebmlm.samplers import GivenAnchors, StridedAnchors
+from ebmlm.samplers import CompletionAnchors, GivenAnchors, PromptEnd, StridedAnchors
 from ebmlm.testing.strategies import batches
 from tests.helpers import document_start
 
@@ -89,3 +91,74 @@ def test_given_anchors_are_those_of_the_data() -> None:
     assert torch.equal(valid, mask)
     with pytest.raises(UserError, match="this batch has no anchors"):
         GivenAnchors()(SequenceBatch.of(tokens), 2)
+
+
+def pairs() -> SequenceBatch:
+    """Two packed pairs, of which the second has no prompt; and one behind padding."""
+    documents = torch.tensor([[8] * 7 + [3] * 3, [5] * 10])
+    targets = torch.tensor([[0, 0, 1, 1, 1, 1, 1, 1, 1, 1], [1, 1, 0, 0, 0, 0, 1, 1, 1, 1]]).bool()
+    mask = torch.ones(2, 10, dtype=torch.bool)
+    mask[1, :3] = False
+    return SequenceBatch.of(torch.zeros(2, 10, dtype=torch.long), mask, documents, targets=targets)
+
+
+@pytest.mark.parametrize(
+    ("placement", "expected"),
+    [
+        # A completion that follows nothing is entered after its first token.
+        (PromptEnd(), [[2, 8], [6]]),
+        (CompletionAnchors(1), [[2, 3, 4, 5, 6, 8, 9], [6, 7, 8, 9]]),
+        (CompletionAnchors(2), [[2, 4, 6, 8], [6, 8]]),
+        (CompletionAnchors(2, 1), [[3, 5, 9], [7, 9]]),
+        (CompletionAnchors(3, 3), [[5], [9]]),
+        (CompletionAnchors(8, 9), [[], []]),
+    ],
+)
+def test_anchors_of_completions_by_hand(
+    placement: PromptEnd | CompletionAnchors, expected: list[list[int]]
+) -> None:
+    anchors, valid = placement(pairs(), 4)
+    assert [row[real].tolist() for row, real in zip(anchors, valid, strict=True)] == expected
+    assert anchors.shape == valid.shape == (2, max(1, *map(len, expected)))
+
+
+@given(batches(), st.data())
+def test_anchors_of_completions_equal_walking(batch: SequenceBatch, data: st.DataObject) -> None:
+    rows, length = batch.sequences.shape
+    # Any pattern: also a document with several stretches of targets, each a completion.
+    flags = data.draw(st.lists(st.booleans(), min_size=rows * length, max_size=rows * length))
+    batch = dataclasses.replace(batch, targets=torch.tensor(flags).view(rows, length))
+    stride, context = data.draw(st.integers(1, 4)), data.draw(st.integers(0, 3))
+    placed = CompletionAnchors(stride, context)(batch, 2)
+    ends = PromptEnd()(batch, 2)
+    for row in range(rows):
+        expected, starts = [], []
+        into = 0
+        for place in range(length):
+            real = bool(batch.sequence_mask[row, place])
+            start = document_start(batch, row, place) if real else place
+            if not (real and flags[row * length + place] and start < place):
+                into = -1
+            elif into < 0 or start == place - 1 or place == 0:
+                into = 0
+            else:
+                into += 1
+            if into == 0:
+                starts.append(place)
+            if into >= context and (into - context) % stride == 0:
+                expected.append(place)
+        assert placed[0][row][placed[1][row]].tolist() == expected
+        assert ends[0][row][ends[1][row]].tolist() == starts
+
+
+@pytest.mark.parametrize("placement", [PromptEnd(), CompletionAnchors()])
+def test_raw_text_has_no_completions(placement: PromptEnd | CompletionAnchors) -> None:
+    with pytest.raises(UserError, match=r"does not say what is a prompt .*PairData"):
+        placement(SequenceBatch.of(torch.zeros(1, 5, dtype=torch.long)), 2)
+
+
+def test_completion_anchors_out_of_range_are_refused() -> None:
+    with pytest.raises(UserError, match="stride is 0: it must be at least 1 token"):
+        CompletionAnchors(0)
+    with pytest.raises(UserError, match="min_context is -1: it must be at least 0 tokens"):
+        CompletionAnchors(1, -1)

@@ -151,6 +151,7 @@ def _padded_batch(batch: SequenceBatch, before: int, after: int, fill: int) -> S
         documents=pad(batch.documents, (before, after), value=fill),
         sequence_mask=pad(batch.sequence_mask, (before, after), value=False),
         anchors=None if batch.anchors is None else batch.anchors + before,
+        targets=None if batch.targets is None else pad(batch.targets, (before, after), value=True),
     )
 
 

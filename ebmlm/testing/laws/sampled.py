@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +16,7 @@ from ebmlm.testing.strategies.models import tabular_models
 from ebmlm.testing.strategies.texts import texts_of_length
 from ebmlm.testing.tabular import TabularLanguageModel
 
-__all__ = ["Sampling", "samplings", "shortest_text"]
+__all__ = ["Sampling", "as_pairs", "samplings", "shortest_text"]
 
 _LONGEST_TEXT = 512
 _LONGEST_HORIZON = 10
@@ -45,9 +46,19 @@ def samplings(draw: st.DrawFn, sampler: Sampler) -> Sampling:
     length = shortest_text(sampler)
     return Sampling(
         draw(tabular_models(max_vocabulary=2 if sampler.horizon > 4 else 3, max_order=2)),
-        draw(texts_of_length(2, length)),
+        as_pairs(draw(texts_of_length(2, length))),
         draw(st.integers(0, 99)),
     )
+
+
+def as_pairs(batch: SequenceBatch) -> SequenceBatch:
+    """The same text as prompts and completions, which begin at the first given anchor of a row.
+
+    So a sampler may place its anchors by what the data says, one way or the other.
+    """
+    assert batch.anchors is not None
+    index = torch.arange(batch.sequences.shape[1])
+    return dataclasses.replace(batch, targets=index >= batch.anchors[:, :1])
 
 
 def shortest_text(sampler: Sampler) -> int:
@@ -65,7 +76,7 @@ def shortest_text(sampler: Sampler) -> int:
         given = torch.ones(1, 1, dtype=torch.long)
         batch = SequenceBatch.of(torch.zeros(1, length, dtype=torch.long), anchors=given)
         try:
-            _, mask = sampler.anchors(batch, sampler.horizon)
+            _, mask = sampler.anchors(as_pairs(batch), sampler.horizon)
         except UserError:
             continue
         if mask.any():

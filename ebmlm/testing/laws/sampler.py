@@ -17,7 +17,7 @@ from ebmlm.testing.completions import Completions, list_completions
 from ebmlm.testing.describe import numbers
 from ebmlm.testing.laws.cases import padded
 from ebmlm.testing.laws.proof import EXAMPLES, Draw, for_all, require, require_equal
-from ebmlm.testing.laws.sampled import samplings, shortest_text
+from ebmlm.testing.laws.sampled import as_pairs, samplings, shortest_text
 from ebmlm.testing.multinomial import multinomial_p_bound
 from ebmlm.testing.tabular import TabularLanguageModel
 
@@ -185,7 +185,7 @@ def _require_same_draws(found: Rollouts, expected: Rollouts, when: str) -> None:
 def _test_draws(sampler: Sampler, model: TabularLanguageModel, text: Tensor) -> None:
     rows, seeds = -(-_DRAWS // (4 * sampler.samples)), range(4)
     given = torch.full((rows, 1), max(1, text.shape[1] - 1))
-    batch = SequenceBatch.of(text.expand(rows, -1), anchors=given)
+    batch = as_pairs(SequenceBatch.of(text.expand(rows, -1), anchors=given))
     drawn = [
         sampler.sample(model, batch, generator=torch.Generator().manual_seed(seed))
         for seed in seeds

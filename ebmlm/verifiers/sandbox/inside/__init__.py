@@ -1,0 +1,1 @@
+"""What runs inside: started without the rest of the package, so standard library only."""

@@ -1,0 +1,121 @@
+"""Walls of namespaces: a tree of files, a network, and process numbers of its own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ebmlm.verifiers.sandbox.inside import kernel
+from ebmlm.verifiers.sandbox.inside.system_calls import filter_known, refuse_system_calls
+from ebmlm.verifiers.sandbox.inside.walls import Setup, Walls, own_user
+
+__all__ = ["NamespaceWalls"]
+
+_WORK = "/work"
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom")
+_ALL = kernel.NEW_MOUNT | kernel.NEW_NET | kernel.NEW_IPC | kernel.NEW_UTS
+# In a user namespace with one user, this is the name of the user outside.
+_ONLY_USER = 1000
+
+
+class NamespaceWalls(Walls):
+    """See :class:`Walls`. Needs the kernel's leave to make namespaces, as root or as a user."""
+
+    def __init__(self) -> None:
+        self._user: int | None = None
+
+    def enter(self, setup: Setup) -> dict[str, str]:
+        """See :meth:`Walls.enter`."""
+        self._user = own_user(os.getpid())
+        kernel.subreaper()
+        owner = self._leave()
+        kernel.make_private()
+        _move_into(_tree(setup.readable))
+        socket.sethostname("sandbox")
+        calls = "; system calls filtered" if filter_known() else ""
+        return {
+            "files": "mount namespace: the Python installation read-only, one folder in memory",
+            "network": "network namespace without a connection" + calls,
+            "processes": "process namespace, killed whole",
+            "identity": f"{owner}, without capabilities",
+        }
+
+    def _leave(self) -> str:
+        if self._user is not None:
+            try:
+                kernel.unshare(_ALL)
+            except PermissionError:
+                self._user = None
+            else:
+                return f"user {self._user} of its own"
+        user, group = os.getuid(), os.getgid()
+        kernel.unshare(_ALL | kernel.NEW_USER)
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"{_ONLY_USER} {user} 1")
+        Path("/proc/self/gid_map").write_text(f"{_ONLY_USER} {group} 1")
+        return "user namespace with one user"
+
+    def open_door(self) -> None:
+        """See :meth:`Walls.open_door`."""
+        kernel.unshare(kernel.NEW_PID | kernel.NEW_MOUNT | kernel.NEW_IPC)
+
+    def furnish(self, limits: dict[str, Any], hidden: list[str]) -> str:
+        """See :meth:`Walls.furnish`."""
+        owner = _ONLY_USER if self._user is None else self._user
+        size, files = limits["folder_bytes"], limits["folder_files"]
+        # The folder itself takes a place too.
+        kernel.mount_memory(
+            _WORK, f"size={size},nr_inodes={files + 1},mode=700,uid={owner},gid={owner}"
+        )
+        for path in hidden:
+            if os.path.exists(path):
+                kernel.bind("/dev/null", path)
+        return _WORK
+
+    def drop(self) -> None:
+        """See :meth:`Walls.drop`."""
+        if self._user is not None:
+            os.setgroups([])
+            os.setresgid(self._user, self._user, self._user)
+            os.setresuid(self._user, self._user, self._user)
+        else:
+            kernel.forget_capabilities()
+        kernel.no_new_privileges()
+        if filter_known():
+            refuse_system_calls()
+
+    def clear(self) -> None:
+        """See :meth:`Walls.clear`: the namespaces went with the run's first process."""
+
+
+def _tree(readable: list[str]) -> str:
+    """Mount a new root of nothing but what may be read."""
+    root = tempfile.mkdtemp(prefix="ebmlm-sandbox-")
+    kernel.mount_memory(root, "size=1m,mode=755")
+    for path in readable:
+        target = root + path
+        os.makedirs(target, mode=0o755, exist_ok=True)
+        kernel.bind(os.path.realpath(path), target)
+        kernel.read_only(target)
+    os.makedirs(f"{root}/dev")
+    for device in _DEVICES:
+        Path(root + device).touch()
+        kernel.bind(device, root + device)
+        kernel.read_only(root + device, devices=True)
+    os.mkdir(root + _WORK)
+    os.symlink(_WORK, f"{root}/tmp")
+    return root
+
+
+def _move_into(root: str) -> None:
+    os.mkdir(f"{root}/old")
+    kernel.pivot_root(root, f"{root}/old")
+    os.chdir("/")
+    # The mount point was needed until now; it is empty, and the old root is still at hand.
+    os.rmdir(f"/old{root}")
+    kernel.forget_mount("/old")
+    os.rmdir("/old")
+    kernel.read_only("/")
