@@ -9,7 +9,8 @@ from typing import Any, cast
 import pytest
 
 from ebmlm.cli.parsing import pipeline_from
-from ebmlm.cli.train import training_parser
+from ebmlm.cli.train import pipeline_of, training_parser
+from ebmlm.comparison import Arm, check_alike
 from ebmlm.objectives import CrossEntropy, Objective, PolicyObjective
 from ebmlm.testing import TabularLanguageModel
 from ebmlm.texts import Texts
@@ -63,3 +64,26 @@ def test_the_packaged_demo_is_a_run() -> None:
     assert isinstance(built(namespace), PolicyObjective)
     assert namespace.model == "smollm2-135m"
     assert first == "# ebmlm demo"
+
+
+TASKS = sorted((ROOT / "examples" / "configs").glob("*/*.yaml"))
+
+
+def test_every_task_has_the_three_arms() -> None:
+    arms: dict[str, set[str]] = {}
+    for path in TASKS:
+        arms.setdefault(path.parent.name, set()).add(path.stem)
+    assert len(arms) >= 3
+    assert all(names == {"sft", "rlvr", "ebft"} for names in arms.values())
+
+
+@pytest.mark.parametrize("task", sorted({path.parent for path in TASKS}), ids=lambda task: task.name)
+def test_the_arms_of_a_task_compare(task: Path) -> None:
+    runs = {path.stem: parsed(path) for path in TASKS if path.parent == task}
+    check_alike([Arm(name, pipeline_of(run)) for name, run in runs.items()])
+    for name, run in runs.items():
+        assert isinstance(built(run), CrossEntropy if name == "sft" else PolicyObjective)
+        path = task / f"{name}.yaml"
+        first = path.read_text(encoding="utf-8").splitlines()[0]
+        assert first == f"# ebmlm train {path.relative_to(ROOT).as_posix()}"
+        assert run.output == f"runs/{task.name}/{name}"

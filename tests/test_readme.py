@@ -13,6 +13,7 @@ import torch
 
 import ebmlm
 from ebmlm.cli.bench import bench
+from ebmlm.cli.data import data
 from ebmlm.cli.demo import demo
 from ebmlm.cli.evaluate import evaluate
 from ebmlm.cli.parsing import pipeline_from
@@ -35,6 +36,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "train": train,
     "evaluate": evaluate,
     "bench": bench,
+    "data": data,
 }
 
 
@@ -174,6 +176,7 @@ def test_commands_understand_what_is_shown(
 
     monkeypatch.setattr(Pipeline, "run", reached)
     monkeypatch.setattr("ebmlm.models.load_pretrained", reached)
+    monkeypatch.setattr("ebmlm.cli.data._shown", reached)
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     command, *arguments = words
     monkeypatch.chdir(ROOT)

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from ebmlm.cli.parsing import ConfigParser, pipeline_from
+from ebmlm.cli.parsing import ConfigParser, parts, pipeline_from
 from ebmlm.cli.tables import completion_table, difference_table, figure_table
-from ebmlm.comparison.description import described
+from ebmlm.description import described
 from ebmlm.errors import UserError
 from ebmlm.evaluation.figures import figures
 from ebmlm.evaluation.record import EvaluationComparison, EvaluationRecord, rows_fingerprint
@@ -24,6 +24,9 @@ _DESCRIPTION = (
     " [--checkpoint FOLDER] [--key value ...]. Or compare two evaluations that were written"
     " before, in pairs of items: ebmlm evaluate BEFORE.json AFTER.json [--json] [--output FILE]."
 )
+# What a configuration may say of options that are not looked at; nothing of it is built.
+_Unread = dict | str | bool | None
+
 # Written completions that are printed.
 _PRINTED = 3
 
@@ -68,9 +71,10 @@ def _check_output(path: Path) -> None:
 
 
 def _parser() -> ConfigParser:
-    from ebmlm import data, distribution, features, recipes, verifiers  # noqa: F401  (short paths)
+    from ebmlm import recipes  # noqa: F401  (short paths)
     from ebmlm.training.pipeline import Pipeline
 
+    parts()
     parser = ConfigParser(prog="ebmlm evaluate", description=_DESCRIPTION, allow_abbrev=False)
     parser.add_argument("--config", action="config", help="a YAML file with any of these options")
     parser.add_argument(
@@ -92,7 +96,7 @@ def _parser() -> ConfigParser:
         " configuration it is the run folder and means nothing here",
     )
     for name in ("objective", "resume"):
-        parser.add_argument(f"--{name}", type=Any, default=None, help="means nothing here")
+        parser.add_argument(f"--{name}", type=_Unread, default=None, help="means nothing here")
     parser.add_class_arguments(Pipeline, None, skip={"objective", "output", "resume"})
     return parser
 

@@ -42,12 +42,19 @@ def _bench(arguments: Sequence[str]) -> int:
     return bench(arguments)
 
 
+def _data(arguments: Sequence[str]) -> int:
+    from ebmlm.cli.data import data
+
+    return data(arguments)
+
+
 _COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "demo": (_demo, "fine-tune a small language model on this machine and see it get better"),
     "train": (_train, "run a configuration file"),
     "evaluate": (_evaluate, "measure a model or a checkpoint on a configuration's held-out text"),
     "compare": (_compare, "train several configurations alike and compare them"),
     "bench": (_bench, "time every pass against its naive twin and against its floor"),
+    "data": (_data, "show what a task or another source of text holds"),
 }
 
 

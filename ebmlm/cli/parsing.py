@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser
@@ -13,7 +14,7 @@ from jsonargparse import ArgumentParser
 from ebmlm.data.suggestions import nearest
 from ebmlm.errors import UserError
 
-__all__ = ["ConfigParser", "pipeline_from"]
+__all__ = ["ConfigParser", "parts", "pipeline_from"]
 
 _UNKNOWN = (
     re.compile(r"[Oo]ption '([\w.]+)' is not accepted"),
@@ -45,16 +46,22 @@ class ConfigParser(ArgumentParser):
 
     def _names(self) -> Iterator[str]:
         """The last parts of all option names, those of the parts that come with us included."""
-        from ebmlm import data, distribution, features
         from ebmlm.objectives import recipes
-        from ebmlm.samplers import anchors
 
         for action in self._actions:
             yield from action.dest.split(".")
-        for module in (data, distribution, features, recipes, anchors):
+        for module in (*parts(), recipes):
             for name in module.__all__:
                 if callable(part := getattr(module, name)):
                     yield from inspect.signature(part).parameters
+
+
+def parts() -> tuple[ModuleType, ...]:
+    """The packages whose classes a configuration may name without their path."""
+    from ebmlm import data, distribution, estimators, evaluation, features, samplers, verifiers
+    from ebmlm.data import tasks
+
+    return data, tasks, distribution, features, samplers, estimators, verifiers, evaluation
 
 
 def pipeline_from(parser: ConfigParser, arguments: Sequence[str]) -> Any:

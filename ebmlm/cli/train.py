@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from ebmlm.cli.parsing import ConfigParser, pipeline_from
+from ebmlm.cli.parsing import ConfigParser, parts, pipeline_from
 from ebmlm.cli.tables import comparison_table, continuation_table
 from ebmlm.training.pipeline import Pipeline
 
@@ -15,8 +15,9 @@ __all__ = ["pipeline_of", "report", "train", "training_parser"]
 
 def training_parser(prog: str, description: str) -> ConfigParser:
     """Return the parser of a pipeline's options, from a file and the command line."""
-    from ebmlm import data, distribution, features, recipes  # noqa: F401  (names for short paths)
+    from ebmlm import recipes  # noqa: F401  (short paths)
 
+    parts()
     parser = ConfigParser(prog=prog, description=description, allow_abbrev=False)
     parser.add_argument("--config", action="config", help="a YAML file with any of these options")
     parser.add_class_arguments(Pipeline, None)

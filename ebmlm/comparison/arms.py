@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ebmlm.comparison.description import described
+from ebmlm.description import described
 from ebmlm.errors import UserError
 from ebmlm.training.pipeline import Pipeline
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ebmlm.comparison.arms import Arm, check_alike
-from ebmlm.comparison.description import described
+from ebmlm.description import described
 from ebmlm.comparison.outcome import ArmOutcome
 from ebmlm.errors import UserError
 from ebmlm.training.diverged import TrainingDiverged

@@ -175,8 +175,8 @@ def data_error(
     path = tmp_path / "rows.jsonl"
     path.write_bytes(content)
     text = config.read_text()
-    start, stop = text.index("    class_path: ebmlm.data.TextFiles"), text.index("  length: 32")
-    source = "    class_path: ebmlm.data.JsonLines\n    init_args:\n      path: " + str(path) + "\n"
+    start, stop = text.index("      class_path: ebmlm.data.TextFiles"), text.index("    length: 32")
+    source = f"      class_path: ebmlm.data.JsonLines\n      init_args:\n        path: {path}\n"
     config.write_text(text[:start] + source + text[stop:])
     return refused(["train", str(config)], capsys)
 
@@ -221,7 +221,7 @@ def test_help_explains_every_option(command: str, capsys: pytest.CaptureFixture[
     text = capsys.readouterr().out
     assert f"ebmlm {command}" in text
     if command != "demo":
-        for words in ("--data.length", "--training.learning_rate", "tokens"):
+        for words in ("--data.help", "--training.learning_rate", "tokens"):
             assert words in text
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ebmlm.comparison import Arm, check_alike
-from ebmlm.comparison.description import described
+from ebmlm.description import described
 from ebmlm.data import HashSplit, TextData, TextFiles
 from ebmlm.errors import UserError
 from ebmlm.objectives import recipes

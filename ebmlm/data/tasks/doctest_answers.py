@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ebmlm.data.pair import Pair, PairSource
 from ebmlm.data.source import Corpus
+from ebmlm.data.tasks.checks import check_lengths, check_packages
 from ebmlm.data.tasks.defaults import PACKAGES
 from ebmlm.data.tasks.docstrings import documented, examples_of, parsed
 from ebmlm.data.tasks.packages import Module, installed, python_modules
@@ -59,7 +60,7 @@ class DoctestAnswers(PairSource):
         Raises:
             UserError: if a package is not installed, or no answer is left.
         """
-        names = installed(PACKAGES) if self.packages is None else self.packages
+        names = self.read_packages()
         modules, skipped = python_modules(names)
         pairs: dict[str, Pair] = {}
         for module in modules:
@@ -74,6 +75,10 @@ class DoctestAnswers(PairSource):
                 " or raise longest_prompt or longest_answer"
             )
         return Corpus(tuple(pairs.values()), dict(+skipped))
+
+    def read_packages(self) -> Sequence[str]:
+        """Return the names of the packages that are read."""
+        return installed(PACKAGES) if self.packages is None else self.packages
 
     def _of_module(self, module: Module, skipped: Counter[str]) -> Iterator[Pair]:
         if ">>>" not in module.text:
@@ -129,26 +134,3 @@ def _shown(source: str) -> str:
     first, *others = source.removesuffix("\n").split("\n")
     lines = [f">>> {first}", *(f"... {line}".rstrip() for line in others)]
     return "\n".join(lines) + "\n"
-
-
-def check_packages(packages: Sequence[str] | None) -> None:
-    """Refuse an empty list of packages, and a text in its place.
-
-    Raises:
-        UserError: if so.
-    """
-    if isinstance(packages, str):
-        raise UserError(f"packages is the text {packages!r}; give a list, such as ['{packages}']")
-    if packages is not None and not packages:
-        raise UserError("packages is empty: name at least one, or leave it out for all of ours")
-
-
-def check_lengths(**lengths: int) -> None:
-    """Refuse a length below 1.
-
-    Raises:
-        UserError: if so, naming the option.
-    """
-    for name, length in lengths.items():
-        if length < 1:
-            raise UserError(f"{name} is {length}; it is a number of characters, at least 1")

@@ -29,14 +29,14 @@ _FOLDERS = frozenset({"test", "tests", "testing", "_pytest", "__pycache__", "nod
 
 @dataclass(frozen=True)
 class Module:
-    """One Python file of an installed package.
+    r"""One Python file of an installed package.
 
     Attributes:
         package: the name it was asked for by, such as ``sympy``; ``python`` for the standard
             library.
         relative: its path inside the package, with ``/``.
         path: the file.
-        text: its text, with ``\\n`` line ends.
+        text: its text, with ``\n`` line ends.
     """
 
     package: str
@@ -58,7 +58,7 @@ class Module:
 
     @cached_property
     def lines(self) -> list[str]:
-        r"""Its lines with their ends, cut at ``\\n`` alone as ``ast`` counts them."""
+        r"""Its lines with their ends, cut at ``\n`` alone as ``ast`` counts them."""
         lines = self.text.split("\n")
         return [line + "\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
 

@@ -34,7 +34,8 @@ def search_path(packages: Iterable[Path] = ()) -> list[str]:
     Folders that an editable installation adds are not on it.
     """
     paths = sysconfig.get_paths()
-    library = [paths["stdlib"], f"{paths['platstdlib']}/lib-dynload"]
+    compiled = [path for path in sys.path if path.endswith("lib-dynload")]
+    library = [paths["stdlib"], f"{paths['stdlib']}/lib-dynload", *compiled]
     folders = [*library, *_package_folders(), *(str(path.absolute()) for path in packages)]
     return [folder for folder in dict.fromkeys(folders) if os.path.isdir(folder)]
 
@@ -45,7 +46,7 @@ def _package_folders() -> list[str]:
     if site.ENABLE_USER_SITE:
         found.append(site.getusersitepackages())
     # Some installations have a folder of packages that only their own site module knows.
-    found += [path for path in sys.path if path.endswith(("-packages",))]
+    found += [path for path in sys.path if path.endswith("-packages")]
     return found
 
 

@@ -146,6 +146,11 @@ class Keeper:
             )
         self.in_force: dict[str, str] = answer["in_force"]
 
+    @property
+    def process(self) -> int:
+        """Its process number."""
+        return self._process.pid
+
     @contextlib.contextmanager
     def run(self, job: str, limits: Limits, hidden: Sequence[str] = ()) -> Iterator[Talk]:
         """Start a run and talk with it; on leaving, nothing of it is left.

@@ -42,6 +42,7 @@ class Sandbox:
 
     Attributes:
         limits: of each run.
+        isolation: what walls were asked for.
         in_force: what keeps runs from everything else.
     """
 
@@ -53,7 +54,7 @@ class Sandbox:
         preload: Sequence[str] = (),
     ) -> None:
         self.limits = limits or Limits()
-        self._isolation = isolation or Namespaces()
+        self.isolation = isolation or Namespaces()
         folders = [Path(folder) for folder in packages]
         for folder in folders:
             if not folder.is_dir():
@@ -64,8 +65,11 @@ class Sandbox:
         self._idle: list[Keeper] = []
         self._lock = threading.Lock()
         self._close = weakref.finalize(self, _close_all, self._idle)
-        self.in_force = self._try_out()
-        logger.info("sandbox in force: %s", self.in_force)
+        self.in_force = self.try_out()
+        level, kind = (
+            (logging.INFO, "") if self.isolation.contains else (logging.WARNING, "weaker ")
+        )
+        logger.log(level, "%swalls of the sandbox: %s", kind, self.in_force)
 
     @contextlib.contextmanager
     def run(self, job: str, hidden: Sequence[str] = ()) -> Iterator[Talk]:
@@ -80,7 +84,8 @@ class Sandbox:
         """
         keeper = self._keeper()
         try:
-            with keeper.run(job, self.limits, hidden) as talk:
+            names = [name for path in hidden for name in self._names(path)]
+            with keeper.run(job, self.limits, names) as talk:
                 yield talk
         except BaseException:
             # In whatever state it is, it goes, and takes along what runs.
@@ -89,6 +94,11 @@ class Sandbox:
         with self._lock:
             self._idle.append(keeper)
 
+    def keepers(self) -> list[int]:
+        """Return the process numbers of the idle keepers."""
+        with self._lock:
+            return [keeper.process for keeper in self._idle]
+
     def close(self) -> None:
         """End all idle keepers; more are started when they are needed."""
         with self._lock:
@@ -96,13 +106,31 @@ class Sandbox:
             self._idle.clear()
         _close_all(idle)
 
+    def _names(self, path: str) -> list[str]:
+        """The names under which a run would see a file."""
+        real = os.path.realpath(path)
+        return sorted(
+            {path, real}
+            | {
+                folder + real[len(os.path.realpath(folder)) :]
+                for folder in self._readable
+                if real.startswith(f"{os.path.realpath(folder)}/")
+            }
+        )
+
     def _keeper(self) -> Keeper:
         with self._lock:
             if self._idle:
                 return self._idle.pop()
-        return Keeper(self._isolation, self._readable, self._path, self._preload)
+        return Keeper(self.isolation, self._readable, self._path, self._preload)
 
-    def _try_out(self) -> InForce:
+    def try_out(self) -> InForce:
+        """Make a trial run, and return what is in force.
+
+        Raises:
+            UserError: if the walls cannot be built here.
+            SandboxFailure: if a run does not work, or the walls do not hold.
+        """
         keeper = self._keeper()
         self._idle.append(keeper)
         with tempfile.TemporaryDirectory() as folder:
@@ -123,10 +151,8 @@ class Sandbox:
             opens_sockets=bool(found["sockets"]),
         )
         leaks = in_force.reads_outside or in_force.writes_outside or found["user"] == 0
-        if self._isolation.contains and leaks:
+        if self.isolation.contains and leaks:
             raise SandboxFailure(f"these walls do not hold: {in_force}")
-        if not self._isolation.contains:
-            logger.warning("a sandbox with weaker walls was asked for: %s", in_force)
         return in_force
 
 

@@ -44,6 +44,10 @@ def main(descriptor: int, walls: Walls) -> None:
         return
     setup = Setup(**told)
     tree = ProcessTree()
+    if sys.platform == "linux":
+        from ebmlm.verifiers.sandbox.inside import kernel
+
+        kernel.subreaper()
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
         # Where memory runs out all the same, a sandbox goes first.
         score.write("1000")
@@ -84,17 +88,17 @@ def _serve(
     job, hidden = _JOBS[request["job"]], request["hidden"]
     first, lifeline, alive = start_run(walls, job, channel, limits, hidden)
     channel.close()
-    reason = "stopped"
+    reason, stop = "stopped", control.fileno()
     while first:
         left = end - time.monotonic()
         if left <= 0:
             reason = "wall"
             break
-        ready, _, _ = select.select([control, alive], [], [], min(left, _LOOK_EVERY))
+        ready, _, _ = select.select([stop, alive], [], [], min(left, _LOOK_EVERY))
         if alive in ready:
             reason = "exit"
             break
-        if control in ready:
+        if stop in ready:
             break
         if tree.resident(first) > limits["memory_bytes"]:
             reason = "memory"
@@ -117,7 +121,11 @@ def _kill(first: int) -> int:
     for kill in (os.kill, os.killpg):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             kill(first, signal.SIGKILL)
-    _, status = os.waitpid(first, 0)
+    try:
+        _, status = os.waitpid(first, 0)
+    except ChildProcessError:
+        # Only Linux gives orphans to their next ancestor that asks for them.
+        return -signal.SIGKILL
     return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else status >> 8
 
 

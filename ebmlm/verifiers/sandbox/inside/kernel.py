@@ -60,7 +60,7 @@ def unshare(flags: int) -> None:
 
 
 def prctl(option: int, value: int = 0, pointer: ctypes.c_void_p | None = None) -> None:
-    """Call prctl(2)."""
+    """Set a property of this process."""
     last = pointer or ctypes.c_void_p(0)
     zero = ctypes.c_ulong(0)
     _checked(_libc.prctl(option, ctypes.c_ulong(value), last, zero, zero), f"prctl {option}")

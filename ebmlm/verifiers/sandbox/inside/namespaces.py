@@ -30,8 +30,10 @@ class NamespaceWalls(Walls):
     def enter(self, setup: Setup) -> dict[str, str]:
         """See :meth:`Walls.enter`."""
         self._user = own_user(os.getpid())
-        kernel.subreaper()
         owner = self._leave()
+        if self._user is not None:
+            for path in setup.readable:
+                _check_that_all_may_read(path)
         kernel.make_private()
         _move_into(_tree(setup.readable))
         socket.sethostname("sandbox")
@@ -91,6 +93,12 @@ class NamespaceWalls(Walls):
         """See :meth:`Walls.clear`: the namespaces went with the run's first process."""
 
 
+def _check_that_all_may_read(path: str) -> None:
+    # A run has a user of its own, and where the folder lies does not matter to it.
+    if os.stat(path).st_mode & 0o005 != 0o005:
+        raise PermissionError(f"only its owner may read {path}: chmod o+rx")
+
+
 def _tree(readable: list[str]) -> str:
     """Mount a new root of nothing but what may be read."""
     root = tempfile.mkdtemp(prefix="ebmlm-sandbox-")
@@ -106,7 +114,8 @@ def _tree(readable: list[str]) -> str:
         kernel.bind(device, root + device)
         kernel.read_only(root + device, devices=True)
     os.mkdir(root + _WORK)
-    os.symlink(_WORK, f"{root}/tmp")
+    if not os.path.exists(f"{root}/tmp"):
+        os.symlink(_WORK, f"{root}/tmp")
     return root
 
 
@@ -118,4 +127,5 @@ def _move_into(root: str) -> None:
     os.rmdir(f"/old{root}")
     kernel.forget_mount("/old")
     os.rmdir("/old")
-    kernel.read_only("/")
+    # Of all that is mounted in it, so devices must go on being devices.
+    kernel.read_only("/", devices=True)

@@ -42,7 +42,7 @@ class ProcessWalls(Walls):
                 "processes": "process group: one that leaves its group is not killed",
                 "identity": "this user",
             }
-        from ebmlm.verifiers.sandbox.inside import kernel, landlock, system_calls
+        from ebmlm.verifiers.sandbox.inside import landlock, system_calls
 
         self._user = own_user(os.getpid())
         self._landlock = landlock.landlock_version() > 0
@@ -53,7 +53,6 @@ class ProcessWalls(Walls):
                 "Python is in a folder that only root may read, and foreign code must not be root:"
                 " install it where all may read it"
             )
-        kernel.subreaper()
         owned = "what this user may read or write" if self._user is None else "what all may read"
         return {
             "files": "Landlock: the Python installation read-only, one folder"

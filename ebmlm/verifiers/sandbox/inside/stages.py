@@ -9,6 +9,7 @@ import resource
 import select
 import signal
 import socket
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -133,6 +134,8 @@ def _confine(walls: Walls, limits: dict[str, Any], folder: str) -> None:
     _bound(limits)
     walls.drop()
     os.environ.update(HOME=folder, TMPDIR=folder)
+    # The keeper may have looked for another one.
+    tempfile.tempdir = None
 
 
 def _only(channel: socket.socket) -> socket.socket:

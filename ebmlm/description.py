@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,8 @@ __all__ = ["described"]
 def described(value: Any) -> Any:
     """Return ``value`` as lists, mappings and texts that compare, and can be written as JSON.
 
-    An object is its class and its attributes; a function is its name, with what is bound to it.
+    An object is its class and the arguments of its constructor, as far as it keeps them under their
+    names or with an underscore before them. A function is its name, with what is bound to it.
     """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
@@ -30,10 +32,16 @@ def described(value: Any) -> Any:
         return {"callable": _name(name), **described(value.keywords)}
     if callable(value) and hasattr(value, "__qualname__"):
         return {"callable": _name(value)}
-    attributes = getattr(value, "__dict__", None)
-    if attributes is None:
+    kept = getattr(value, "__dict__", None)
+    if kept is None:
         return repr(value)
-    return {"class": _name(type(value)), **described(attributes)}
+    arguments = {
+        name: kept[place]
+        for name in inspect.signature(type(value)).parameters
+        for place in (name, f"_{name}")
+        if place in kept
+    }
+    return {"class": _name(type(value)), **described(arguments)}
 
 
 def _name(value: Any) -> str:
