@@ -77,7 +77,9 @@ def test_every_task_has_the_three_arms() -> None:
     assert all(names == {"sft", "rlvr", "ebft"} for names in arms.values())
 
 
-@pytest.mark.parametrize("task", sorted({path.parent for path in TASKS}), ids=lambda task: task.name)
+@pytest.mark.parametrize(
+    "task", sorted({path.parent for path in TASKS}), ids=lambda task: task.name
+)
 def test_the_arms_of_a_task_compare(task: Path) -> None:
     runs = {path.stem: parsed(path) for path in TASKS if path.parent == task}
     check_alike([Arm(name, pipeline_of(run)) for name, run in runs.items()])

@@ -13,6 +13,7 @@ import torch
 
 import ebmlm
 from ebmlm.cli.bench import bench
+from ebmlm.cli.compare import compare
 from ebmlm.cli.data import data
 from ebmlm.cli.demo import demo
 from ebmlm.cli.evaluate import evaluate
@@ -36,6 +37,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "train": train,
     "evaluate": evaluate,
     "bench": bench,
+    "compare": compare,
     "data": data,
 }
 
@@ -49,13 +51,23 @@ def named(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
 
+def expanded(pattern: str) -> list[str]:
+    """What a shell makes of a pattern: the files that match, or the pattern itself."""
+    files = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob(pattern.strip("[]")))
+    return files or [pattern]
+
+
 def command_lines() -> list[Any]:
     found = []
     for page in PAGES:
         lines = "\n".join(blocks(page, "bash")).replace("\\\n", " ").splitlines()
         for line in lines:
             for command in re.split(r"&&|\bebmlm\.cli\.main\b", line):
-                words = shlex.split(command, comments=True)
+                words = [
+                    path
+                    for word in shlex.split(command, comments=True)
+                    for path in (expanded(word) if "*" in word else [word])
+                ]
                 if words and "accelerate" in line and words[0] in COMMANDS:
                     words = ["ebmlm", *words]
                 usage = "[--key" in words
@@ -175,6 +187,7 @@ def test_commands_understand_what_is_shown(
         raise Reached
 
     monkeypatch.setattr(Pipeline, "run", reached)
+    monkeypatch.setattr("ebmlm.comparison.Comparison.run", reached)
     monkeypatch.setattr("ebmlm.models.load_pretrained", reached)
     monkeypatch.setattr("ebmlm.cli.data._shown", reached)
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
@@ -187,9 +200,10 @@ def test_commands_understand_what_is_shown(
 
 
 def test_options_named_in_the_text_exist(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in COMMANDS.values():
+    helps = [(command, ["--help"]) for command in COMMANDS.values()]
+    for command, options in [*helps, (train, ["--data.help", "TextData"])]:
         with pytest.raises(SystemExit):
-            command(["--help"])
+            command(options)
     known = set(re.findall(r"--[\w.-]+", capsys.readouterr().out))
     shown = {
         (named(page), option)

@@ -71,7 +71,9 @@ def test_raw_text_is_a_prompt_without_an_item() -> None:
 
 def test_a_leading_space_is_kept() -> None:
     class Spaced(Letters):
-        def decode(self, tokens: list[int], **options: Any) -> str:
+        def decode(
+            self, tokens: list[int], skip_special_tokens: bool = False, **options: Any
+        ) -> str:
             return " ".join("_ abcdefgh"[token + 1] for token in tokens)
 
     given = Texts(cast(Any, Spaced()), {})

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from ebmlm.cli.parsing import ConfigParser, pipeline_from
 from ebmlm.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,18 +25,20 @@ _DESCRIPTION = (
 
 def compare(arguments: Sequence[str]) -> int:
     """Run a comparison; returns the exit status, 1 where an arm did not come to its end."""
-    given = _parser().parse_args(list(arguments))
+    configs = list(takewhile(lambda word: not word.startswith("-"), arguments))
+    given, changes = _parser().parse_known_args(list(arguments)[len(configs) :])
     limit, plan = _budget(given)
     from accelerate import PartialState
     from rich.console import Console
 
+    from ebmlm.cli.parsing import pipeline_from
     from ebmlm.cli.train import pipeline_of, training_parser
     from ebmlm.comparison import Arm, Comparison
 
-    parser = training_parser("ebmlm compare", _DESCRIPTION)
+    parser = training_parser("ebmlm train", _DESCRIPTION)
     arms = [
-        Arm(Path(config).stem, pipeline_of(pipeline_from(parser, [config])))
-        for config in given.configs
+        Arm(Path(config).stem, pipeline_of(pipeline_from(parser, [config, *changes])))
+        for config in configs
     ]
     comparison = Comparison(arms, given.output, limit, plan)
     console: Any = Console(quiet=not PartialState().is_main_process)
@@ -45,15 +48,23 @@ def compare(arguments: Sequence[str]) -> int:
     return 1 if failed else 0
 
 
-def _parser() -> ConfigParser:
-    parser = ConfigParser(prog="ebmlm compare", description=_DESCRIPTION, allow_abbrev=False)
-    parser.add_argument("configs", nargs="+", help="configuration files; an arm each")
-    parser.add_argument("--output", type=str, default="runs/compare", help="folder of the arms")
-    parser.add_argument(
-        "--seconds", type=float, default=None, help="of training for each arm, evaluations aside"
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; `{self.prog} --help` lists the options")
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog="ebmlm compare",
+        usage="ebmlm compare CONFIG.yaml CONFIG.yaml ... (--seconds N | --tokens N) [--key value]",
+        description=f"{_DESCRIPTION} Options that are not named here are those of `ebmlm train`,"
+        " and hold for every arm.",
+        allow_abbrev=False,
     )
+    parser.add_argument("--output", default="runs/compare", help="folder of the arms")
+    parser.add_argument("--seconds", type=float, help="of training for each arm, evaluations aside")
     parser.add_argument(
-        "--tokens", type=int, default=None, help="of training text for each arm, as often as seen"
+        "--tokens", type=int, help="of training text for each arm, as often as seen"
     )
     parser.add_argument(
         "--evaluations", type=int, default=2, help="on the way, beside those before and after"

@@ -25,7 +25,7 @@ _DESCRIPTION = (
     " before, in pairs of items: ebmlm evaluate BEFORE.json AFTER.json [--json] [--output FILE]."
 )
 # What a configuration may say of options that are not looked at; nothing of it is built.
-_Unread = dict | str | bool | None
+_Unread = dict | str | bool | None  # type: ignore[type-arg]
 
 # Written completions that are printed.
 _PRINTED = 3

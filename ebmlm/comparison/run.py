@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ebmlm.comparison.arms import Arm, check_alike
-from ebmlm.description import described
 from ebmlm.comparison.outcome import ArmOutcome
+from ebmlm.description import described
 from ebmlm.errors import UserError
 from ebmlm.training.diverged import TrainingDiverged
 from ebmlm.training.pipeline import Limit

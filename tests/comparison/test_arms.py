@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from ebmlm.comparison import Arm, check_alike
-from ebmlm.description import described
 from ebmlm.data import HashSplit, TextData, TextFiles
+from ebmlm.description import described
 from ebmlm.errors import UserError
 from ebmlm.objectives import recipes
 from ebmlm.training import EvaluationOptions, Pipeline, TrainingOptions
@@ -79,6 +79,8 @@ def test_parts_that_were_built_alike_are_described_alike() -> None:
 
     assert FunctionVerifier(judge) != FunctionVerifier(judge)
     assert described(FunctionVerifier(judge)) == described(FunctionVerifier(judge))
-    assert described(FunctionVerifier(judge)) != described(FunctionVerifier(lambda prompt, completion, row: 0.0))
+    assert described(FunctionVerifier(judge)) != described(
+        FunctionVerifier(lambda prompt, completion, row: 0.0)
+    )
     bound = functools.partial(recipes.ebft, samples=3)
     assert described(bound) == {"callable": "ebmlm.objectives.recipes.ebft", "samples": 3}

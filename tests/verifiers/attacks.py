@@ -72,14 +72,16 @@ _BODIES = {
     "stopping itself": """
         os.kill(0, signal.SIGSTOP)
     """,
-    "deep recursion and a segmentation fault": """
+    "recursion without end": """
         sys.setrecursionlimit(10**9)
         def down():
             down()
         try:
             down()
         except RecursionError:
-            pass
+            return won()
+    """,
+    "a segmentation fault": """
         ctypes.string_at(0)
         return won()
     """,

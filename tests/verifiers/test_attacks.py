@@ -125,7 +125,12 @@ def world(request, tmp_path_factory) -> Iterator[World]:
     for listener in listeners:
         listener.setblocking(False)
 
-    example = {"source": "answer()\n", "want": f"{answer!r}\n", "options": {}, "exc_msg": None}
+    example: dict = {
+        "source": "answer()\n",
+        "want": f"{answer!r}\n",
+        "options": {},
+        "exc_msg": None,
+    }
     rows: list[dict] = [
         {
             "prompt": "",

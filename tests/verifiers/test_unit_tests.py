@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -13,8 +14,8 @@ import pytest
 
 from ebmlm.errors import UserError
 from ebmlm.texts import Attempt
-from ebmlm.verifiers import Limits, UnitTests
-from tests.verifiers.conftest import LIMITS
+from ebmlm.verifiers import UnitTests
+from tests.verifiers.conftest import PATIENT
 
 
 def row(test: str, prompt: str = "def solve(x):\n") -> dict:
@@ -33,14 +34,13 @@ def doctest_row(folder: Path, **changes) -> dict:
     (package / "units.py").write_text("SCALE = 2\n")
     before = 'from .units import SCALE\n\n\ndef square(x):\n    """Area."""'
     (package / "area.py").write_text(f"{before}\n    return SCALE * x * x\n")
-    example = {"source": "square(3)\n", "want": "18\n", "options": {}, "exc_msg": None}
     return {
         "module": "shapes.area",
         "path": str(package / "area.py"),
         "before": before,
         "after": "\n\n\nlater = square(1)\n",
         "function": "square",
-        "examples": [example],
+        "examples": [example("square(3)\n", "18\n")],
         **changes,
     }
 
@@ -49,12 +49,14 @@ def doctest_row(folder: Path, **changes) -> dict:
 def shapes(tests, tmp_path):
     """A verifier that knows the package of ``doctest_row``, with the walls of ``tests``."""
     tmp_path.chmod(0o755)
-    with_package = UnitTests(LIMITS, 1, tests.sandbox.isolation, packages=[tmp_path])
+    with_package = UnitTests(PATIENT, 1, tests.sandbox.isolation, packages=[tmp_path])
     yield with_package
     with_package.close()
 
 
-def example(source: str, want: str, message: str | None = None, **options: bool) -> dict:
+def example(
+    source: str, want: str, message: str | None = None, **options: bool
+) -> dict[str, object]:
     return {"source": source, "want": want, "options": options, "exc_msg": message}
 
 
@@ -243,7 +245,7 @@ def test_folders_that_a_run_could_not_read_are_refused(tests, tmp_path):
 
 
 def test_preloaded_modules_are_there(tests):
-    preloaded = UnitTests(LIMITS, 1, tests.sandbox.isolation, preload=["fractions"])
+    preloaded = UnitTests(PATIENT, 1, tests.sandbox.isolation, preload=["fractions"])
     code = "    import sys\n    return 'fractions' in sys.modules\n"
     assert score(preloaded, code, "assert candidate(1)") == 1
     preloaded.close()
@@ -256,13 +258,15 @@ def test_a_higher_limit_is_a_higher_limit(tests):
     code = "    return len(bytearray(700 << 20))\n"
     test = "assert candidate(1) == 700 << 20"
     assert score(tests, code, test) == 0
-    large = UnitTests(Limits(memory_bytes=1 << 30), 1, tests.sandbox.isolation)
+    large = UnitTests(
+        dataclasses.replace(PATIENT, memory_bytes=1 << 30), 1, tests.sandbox.isolation
+    )
     assert score(large, code, test) == 1
     large.close()
 
 
 def test_closing_ends_the_keepers_and_using_starts_them_again(tests):
-    own = UnitTests(LIMITS, 1, tests.sandbox.isolation)
+    own = UnitTests(PATIENT, 1, tests.sandbox.isolation)
     (keeper,) = own.sandbox.keepers()
     own.close()
     with pytest.raises(ProcessLookupError):
@@ -272,7 +276,7 @@ def test_closing_ends_the_keepers_and_using_starts_them_again(tests):
 
 
 def test_a_keeper_that_was_killed_is_replaced(tests):
-    own = UnitTests(LIMITS, 1, tests.sandbox.isolation)
+    own = UnitTests(PATIENT, 1, tests.sandbox.isolation)
     os.kill(own.sandbox.keepers()[0], signal.SIGKILL)
     assert score(own, "    return 1\n", "assert candidate(0) == 1") == 1
     own.close()

@@ -115,8 +115,8 @@ class FunctionText:
     def cut(self, first: int) -> Cut:
         """Return where everything from the line ``first`` on stands; white space goes with it."""
         text, module = self.module.text, self.module
-        start = len(text[: module.upto(first)].rstrip())
-        end = start + len(text[start : module.upto(self.last + 1)].rstrip())
+        start = _behind_text(text, module.upto(first))
+        end = _behind_text(text, module.upto(self.last + 1))
         begun = next(line for line in self.statement_lines() if line >= first)
         line = module.lines[begun - 1]
         return Cut(start, end, line[: len(line) - len(line.lstrip())])
@@ -148,3 +148,10 @@ def functions_of(module: Module) -> Iterator[FunctionText]:
         if not function.body or function.body[0].lineno < function.whole:
             continue
         yield function
+
+
+def _behind_text(text: str, place: int) -> int:
+    """The place behind the last character before ``place`` that is no white space."""
+    while place and text[place - 1].isspace():
+        place -= 1
+    return place

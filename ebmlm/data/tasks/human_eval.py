@@ -6,6 +6,7 @@ import gzip
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from ebmlm.data.pair import Pair, PairSource
 from ebmlm.data.source import Corpus
@@ -24,7 +25,12 @@ class HumanEval(PairSource):
 
     The key is the problem's name. Columns: ``prompt``, ``test`` (the text of a function ``check``),
     ``entry_point`` (the name of the function that is given to it), ``task_id``.
+
+    Attributes:
+        test_only: true: there is nothing here to train on.
     """
+
+    test_only: ClassVar[bool] = True
 
     def read_packages(self) -> Sequence[str]:
         """Return the name of the package that is read."""

@@ -77,7 +77,7 @@ class SourceStatistics:
     def of(
         cls,
         corpus: Corpus[Pair] | Corpus[Document],
-        split: Split,
+        split: Split | None,
         tokenizer: PreTrainedTokenizerBase | None = None,
         near_copies: NearCopies | None = None,
     ) -> SourceStatistics:
@@ -85,14 +85,16 @@ class SourceStatistics:
 
         Args:
             corpus: what :meth:`PairSource.read` or :meth:`TextSource.read` returned.
-            split: cuts it in parts; a corpus too small to be cut is one part, ``all``.
+            split: cuts it in parts; a corpus too small to be cut is one part, ``all``, and without
+                a split all of it is ``test``.
             tokenizer: to count tokens with; characters are counted without one.
             near_copies: to look for near-copies of held-out pairs in training.
         """
         items: Sequence[Any] = corpus.documents
-        unsplit, division = "", Division[Any](items, (), 0)
+        unsplit, division = "", Division[Any]((), (), 0, test=items)
         try:
-            division = split.divide(corpus)
+            if split is not None:
+                division = split.divide(corpus)
             named = {
                 "train": division.train,
                 "validation": division.validation,
@@ -102,7 +104,7 @@ class SourceStatistics:
             unsplit, named = str(error), {"all": items}
         measure: Measure = _characters if tokenizer is None else _counter(tokenizer)
         overlap = None
-        if near_copies is not None and not unsplit and isinstance(items[0], Pair):
+        if near_copies is not None and division.train and isinstance(items[0], Pair):
             overlap = _overlap(division, near_copies)
         return cls(
             items=len(items),

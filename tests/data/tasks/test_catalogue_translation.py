@@ -135,7 +135,9 @@ def test_other_languages_and_countries_are_not_taken(make_package) -> None:
 
 
 def test_a_broken_catalogue_is_named(make_package) -> None:
-    make_package("made_bad", {"locale/fr/LC_MESSAGES/a.po": 'msgid "a b"\nmsgstr "c d"\nnonsense\n'})
+    make_package(
+        "made_bad", {"locale/fr/LC_MESSAGES/a.po": 'msgid "a b"\nmsgstr "c d"\nnonsense\n'}
+    )
     with pytest.raises(UserError, match=r"a\.po is no catalogue that can be read"):
         CatalogueTranslation(packages=["made_bad"]).read()
 

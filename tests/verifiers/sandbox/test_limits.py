@@ -21,7 +21,7 @@ def test_nonsense_is_refused_by_name(name, value):
 def test_only_the_wall_may_be_a_fraction():
     assert Limits(wall_seconds=0.5).wall_seconds == 0.5
     with pytest.raises(UserError, match="whole number"):
-        Limits(cpu_seconds=1.5)
+        Limits(cpu_seconds=1.5)  # type: ignore[arg-type]
 
 
 def test_limits_travel_as_json():

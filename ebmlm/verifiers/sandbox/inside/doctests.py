@@ -59,8 +59,8 @@ def _result(source: str, names: dict[str, Any], output: Captured) -> dict[str, s
 def _future_flags(names: dict[str, Any]) -> int:
     flags = 0
     for name in __future__.all_feature_names:
-        feature = getattr(__future__, name, None)
-        if feature is not None and names.get(name) is feature:
+        feature = getattr(__future__, name)
+        if name in names and names[name] is feature:
             flags |= feature.compiler_flag
     return flags
 

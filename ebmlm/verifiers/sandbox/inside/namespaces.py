@@ -35,7 +35,15 @@ class NamespaceWalls(Walls):
             for path in setup.readable:
                 _check_that_all_may_read(path)
         kernel.make_private()
-        _move_into(_tree(setup.readable))
+        root = tempfile.mkdtemp(prefix="ebmlm-sandbox-")
+        try:
+            _furnish_tree(root, setup.readable)
+            _move_into(root)
+        except OSError:
+            # The mount ends with this process, the folder that it hides does not.
+            kernel.forget_mount(root)
+            os.rmdir(root)
+            raise
         socket.sethostname("sandbox")
         calls = "; system calls filtered" if filter_known() else ""
         return {
@@ -62,7 +70,9 @@ class NamespaceWalls(Walls):
 
     def open_door(self) -> None:
         """See :meth:`Walls.open_door`."""
-        kernel.unshare(kernel.NEW_PID | kernel.NEW_MOUNT | kernel.NEW_IPC)
+        flags = kernel.NEW_PID | kernel.NEW_MOUNT
+        # What outlives its maker is refused by the filter; leaving a namespace of it takes time.
+        kernel.unshare(flags if filter_known() else flags | kernel.NEW_IPC)
 
     def furnish(self, limits: dict[str, Any], hidden: list[str]) -> str:
         """See :meth:`Walls.furnish`."""
@@ -99,9 +109,8 @@ def _check_that_all_may_read(path: str) -> None:
         raise PermissionError(f"only its owner may read {path}: chmod o+rx")
 
 
-def _tree(readable: list[str]) -> str:
+def _furnish_tree(root: str, readable: list[str]) -> None:
     """Mount a new root of nothing but what may be read."""
-    root = tempfile.mkdtemp(prefix="ebmlm-sandbox-")
     kernel.mount_memory(root, "size=1m,mode=755")
     for path in readable:
         target = root + path
@@ -116,7 +125,6 @@ def _tree(readable: list[str]) -> str:
     os.mkdir(root + _WORK)
     if not os.path.exists(f"{root}/tmp"):
         os.symlink(_WORK, f"{root}/tmp")
-    return root
 
 
 def _move_into(root: str) -> None:
