@@ -53,7 +53,7 @@ def named(page: Path) -> str:
 
 def expanded(pattern: str) -> list[str]:
     """What a shell makes of a pattern: the files that match, or the pattern itself."""
-    files = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob(pattern.strip("[]")))
+    files = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob(pattern))
     return files or [pattern]
 
 
