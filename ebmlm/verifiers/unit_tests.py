@@ -59,7 +59,11 @@ class UnitTests(Verifier):
         self._checks = [DoctestCheck(), AssertionCheck()] if checks is None else list(checks)
         if not self._checks:
             raise UserError("checks is empty: unit tests need one")
-        self.sandbox = Sandbox(limits, isolation, packages, preload)
+        # Kept as they were given, so that configurations compare.
+        self.limits = Limits() if limits is None else limits
+        self.isolation = isolation
+        self.packages, self.preload = tuple(map(str, packages)), tuple(preload)
+        self.sandbox = Sandbox(self.limits, isolation, packages, preload)
 
     def __call__(self, attempts: Sequence[Attempt]) -> list[float]:
         """See :meth:`Verifier.__call__`."""
