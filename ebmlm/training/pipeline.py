@@ -100,6 +100,8 @@ class Pipeline:
             evaluation = self.evaluation.build(policy.frozen(), text.texts)
         empty = check_objective(objective, text.train)
         check_objective(objective, text.validation)
+        with self._autocast(policy):
+            evaluation.check(policy, text.validation, device=policy.device)
         check_space(folder.path, self._checkpoint_bytes(policy))
         self._announce(console, policy, text, empty)
 
