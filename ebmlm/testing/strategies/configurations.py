@@ -31,6 +31,7 @@ from ebmlm.features import (
     Unnormalised,
     Whitening,
 )
+from ebmlm.samplers import StridedAnchors
 
 __all__ = ["distributions", "ebft_options", "estimators", "poolings", "whitenings"]
 
@@ -65,7 +66,9 @@ def estimators() -> SearchStrategy[Estimator]:
 def ebft_options(draw: st.DrawFn, max_horizon: int = 3) -> dict[str, Any]:
     """Keyword options of :func:`ebmlm.objectives.recipes.ebft`, small enough for a table."""
     fractions = st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=1, max_size=2, unique=True)
+    starts = st.sampled_from([None, StridedAnchors(1, 2), StridedAnchors(2, 1)])
     return {
+        "anchors": draw(starts),
         "horizon": draw(st.integers(1, max_horizon)),
         "stride": draw(st.integers(1, 3)),
         "context": draw(st.integers(1, 3)),
