@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ebmlm.energies.feature_matching import FeatureMatchingEnergy, cosine
 from ebmlm.estimators import RLOO, mean_token_log_prob
+from ebmlm.features.group_whitening import FeatureSpaceWhitening
 from ebmlm.features.hidden_states import HiddenStateFeatures
-from ebmlm.features.whitening import FeatureSpaceWhitening
 from ebmlm.objectives.policy import PolicyObjective
 from ebmlm.rollouts import Rollouts, SequenceBatch
 from ebmlm.samplers import BlockParallelSampler, StridedAnchors

@@ -47,8 +47,8 @@ def feature_matching_terms(
     whitening = NoWhitening() if whitening is None else whitening
     blocks = features.split()
     unary, pairwise = torch.zeros(()), torch.zeros(())
-    for block in blocks:
-        rollouts, references = whitening(block, anchor_mask)
+    for index, block in enumerate(blocks):
+        rollouts, references = whitening.for_block(index)(block, anchor_mask)
         unary = unary.to(rollouts) + similarity(rollouts, references) / len(blocks)
         products = torch.einsum("b k n f, b k m f -> b k n m", rollouts, rollouts)
         pairwise = pairwise.to(rollouts) + products / len(blocks)

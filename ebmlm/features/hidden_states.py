@@ -50,6 +50,13 @@ class HiddenStateFeatures(FeatureMap):
         self.normalisation = JointLength() if normalisation is None else normalisation
         self.apart = apart
 
+    @property
+    def blocks(self) -> tuple[int, ...] | None:
+        """Known unless the pooling's width depends on the horizon."""
+        if self.pooling.factor is None:
+            return None
+        return self._blocks(self.pooling.factor * self.network.hidden_size)
+
     @torch.no_grad()
     def __call__(self, rollouts: Rollouts) -> Features:
         """See :meth:`FeatureMap.__call__`; float32, or float64 where the network is."""
@@ -64,10 +71,11 @@ class HiddenStateFeatures(FeatureMap):
                 [self._pooled(*_after_anchors(t, rollouts), horizon) for t in states.trunk], dim=-2
             )
         )
-        width = sampled.shape[-1]
-        layers = len(self.layers)
-        blocks = (width // layers,) * layers if self.apart else (width,)
-        return Features(sampled, real, blocks)
+        return Features(sampled, real, self._blocks(sampled.shape[-1] // len(self.layers)))
+
+    def _blocks(self, layer: int) -> tuple[int, ...]:
+        count = len(self.layers)
+        return (layer,) * count if self.apart else (layer * count,)
 
     def _pooled(self, states: Tensor, mask: Tensor, horizon: int) -> Tensor:
         wide = states.to(torch.promote_types(states.dtype, torch.float32))

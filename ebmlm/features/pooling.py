@@ -16,7 +16,14 @@ __all__ = ["LastToken", "MeanToken", "PerToken", "Pooling", "Quartiles"]
 
 
 class Pooling(ABC):
-    """Answers one question: how do the states of several tokens become one vector?"""
+    """Answers one question: how do the states of several tokens become one vector?
+
+    Attributes:
+        factor: how many times as wide as a state the vector is, or None where that depends on the
+            horizon.
+    """
+
+    factor: int | None = None
 
     @abstractmethod
     def __call__(self, states: Tensor, mask: Tensor, horizon: int) -> Tensor:
@@ -32,6 +39,8 @@ class Pooling(ABC):
 class LastToken(Pooling):
     """The state of the last real token."""
 
+    factor = 1
+
     def __call__(self, states: Tensor, mask: Tensor, horizon: int) -> Tensor:
         """See :meth:`Pooling.__call__`; as wide as the states."""
         index = torch.arange(mask.shape[-1], device=mask.device)
@@ -43,6 +52,8 @@ class LastToken(Pooling):
 
 class MeanToken(Pooling):
     """The mean state of the real tokens."""
+
+    factor = 1
 
     def __call__(self, states: Tensor, mask: Tensor, horizon: int) -> Tensor:
         """See :meth:`Pooling.__call__`; as wide as the states."""
@@ -57,6 +68,8 @@ class Quartiles(Pooling):
     Quarter i of n tokens are the tokens from ``floor(i n / 4)`` up to ``floor((i + 1) n / 4)``,
     and at least one token, so that a continuation shorter than four repeats tokens.
     """
+
+    factor = 4
 
     def __call__(self, states: Tensor, mask: Tensor, horizon: int) -> Tensor:
         """See :meth:`Pooling.__call__`; four times as wide as the states."""

@@ -10,6 +10,7 @@ import torch
 from ebmlm.estimators.base import Estimate
 from ebmlm.language_model import LanguageModel
 from ebmlm.rollouts import SequenceBatch
+from ebmlm.state import Gather, alone, stateful_parts
 
 __all__ = ["ItemCounts", "Objective"]
 
@@ -58,3 +59,15 @@ class Objective(ABC):
     @abstractmethod
     def counts(self, batch: SequenceBatch) -> ItemCounts:
         """Return what the means of ``batch`` are taken over; draws nothing."""
+
+    def end_step(self, gather: Gather = alone) -> None:
+        """Let parts that keep a running state take in the step; after each ``optimiser.step()``.
+
+        Only needed where a part is :class:`~ebmlm.state.Stateful`, such as
+        :class:`~ebmlm.features.running_whitening.RunningMetricWhitening`.
+
+        Args:
+            gather: brings tensors of all processes together, where there are several.
+        """
+        for part in stateful_parts(self).values():
+            part.end_step(gather)

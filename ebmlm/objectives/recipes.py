@@ -15,11 +15,12 @@ from ebmlm.energies.verifier import VerifierEnergy
 from ebmlm.errors import UserError
 from ebmlm.estimators.base import Estimator, mean_token_log_prob
 from ebmlm.estimators.rloo import RLOO
+from ebmlm.features.group_whitening import FeatureSpaceWhitening
 from ebmlm.features.hidden_states import HiddenStateFeatures
 from ebmlm.features.layers import LayerChoice
 from ebmlm.features.normalisation import Normalisation
 from ebmlm.features.pooling import Pooling
-from ebmlm.features.whitening import FeatureSpaceWhitening, NoWhitening, Whitening
+from ebmlm.features.whitening import NoWhitening, Whitening
 from ebmlm.language_model import LanguageModel
 from ebmlm.objectives.cross_entropy import CrossEntropy
 from ebmlm.objectives.policy import PolicyObjective

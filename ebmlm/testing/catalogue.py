@@ -89,7 +89,7 @@ def _matching(**options: Any) -> FeatureMatchingEnergy:
 
 def _metric() -> MetricWhitening:
     generator = torch.Generator().manual_seed(2)
-    return MetricWhitening(Metric(torch.randn(9, 9, generator=generator, dtype=torch.float64)))
+    return MetricWhitening(Metric.of(torch.randn(9, 9, generator=generator, dtype=torch.float64)))
 
 
 def _length(rollouts: Rollouts) -> torch.Tensor:

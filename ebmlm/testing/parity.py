@@ -31,9 +31,10 @@ from ebmlm.energies.base import EnergyTerms
 from ebmlm.energies.feature_matching import cosine, feature_matching_terms, inner_product
 from ebmlm.estimators.rloo import leave_one_out_baseline
 from ebmlm.features.base import Features
+from ebmlm.features.group_whitening import SampleSpaceWhitening
 from ebmlm.features.hidden_states import HiddenStateFeatures
 from ebmlm.features.layers import LayerIndices
-from ebmlm.features.whitening import NoWhitening, SampleSpaceWhitening, Whitening
+from ebmlm.features.whitening import NoWhitening, Whitening
 from ebmlm.language_model import LanguageModel
 from ebmlm.rollouts import Rollouts, SequenceBatch
 from ebmlm.samplers.anchors import StridedAnchors

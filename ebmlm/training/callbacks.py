@@ -11,11 +11,13 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from ebmlm.objectives.base import Objective
+from ebmlm.state import Gather
 from ebmlm.training.budget import Budget
 from ebmlm.training.clock import TrainingClock
 from ebmlm.training.diverged import TrainingDiverged
 
-__all__ = ["FiniteGradients", "MetricsFile", "ProgressLine"]
+__all__ = ["EndOfStep", "FiniteGradients", "MetricsFile", "ProgressLine"]
 
 
 class MetricsFile(TrainerCallback):
@@ -47,6 +49,25 @@ class MetricsFile(TrainerCallback):
         line = {"step": state.global_step, **times, **logs}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+
+
+class EndOfStep(TrainerCallback):
+    """Tells the objective that an optimiser step is over, for parts that keep a running state.
+
+    Args:
+        objective: is told.
+        gather: brings tensors of all processes together.
+    """
+
+    def __init__(self, objective: Objective, gather: Gather) -> None:
+        self._objective = objective
+        self._gather = gather
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Tell it, before a checkpoint is written."""
+        self._objective.end_step(self._gather)
 
 
 class FiniteGradients(TrainerCallback):

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,8 +21,10 @@ from ebmlm.evaluation.base import Evaluation
 from ebmlm.evaluation.report import EvaluationReport
 from ebmlm.objectives.base import ItemCounts, Objective
 from ebmlm.rollouts import SequenceBatch
+from ebmlm.training.callbacks import EndOfStep
 from ebmlm.training.clock import TrainingClock
 from ebmlm.training.diverged import TrainingDiverged
+from ebmlm.training.objective_state import keep, restore
 from ebmlm.training.redirection import forward_through
 from ebmlm.transformers_model import TransformersLanguageModel
 
@@ -83,7 +86,11 @@ class EBMTrainer(Trainer):
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
             processing_class=tokeniser,
-            callbacks=[*([] if clock is None else [clock]), *(callbacks or [])],
+            callbacks=[
+                *([] if clock is None else [clock]),
+                EndOfStep(objective, self._gathered),
+                *(callbacks or []),
+            ],
         )
         # Ours (ProgressLine) or the user's own show progress; this one prints raw dictionaries.
         self.remove_callback(PrinterCallback)
@@ -93,6 +100,24 @@ class EBMTrainer(Trainer):
         self._clock = clock
         self._sums: dict[str, Tensor] = {}
         self._sums_from = 0
+
+    def train(
+        self, resume_from_checkpoint: str | bool | None = None, *arguments: Any, **options: Any
+    ) -> Any:
+        """Train; what the objective's parts remember is read from the checkpoint, too.
+
+        Raises:
+            UserError: for a checkpoint of another objective.
+        """
+        if isinstance(resume_from_checkpoint, str):
+            restore(self.objective, Path(resume_from_checkpoint))
+        return super().train(resume_from_checkpoint, *arguments, **options)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Write the model; in a checkpoint to resume from, also what the objective remembers."""
+        super().save_model(output_dir, _internal_call)
+        if _internal_call and self.args.should_save and output_dir is not None:
+            keep(self.objective, Path(output_dir))
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
@@ -217,6 +242,11 @@ class EBMTrainer(Trainer):
     def floating_point_ops(self, inputs: Mapping[str, Any]) -> int:
         """Zero: the trainer's estimate counts a plain pass over the text and would be wrong."""
         return 0
+
+    def _gathered(self, tensor: Tensor) -> list[Tensor]:
+        if self.accelerator.num_processes == 1:
+            return [tensor]
+        return [part.to(tensor.device) for part in gather_object([tensor.cpu()])]
 
     def _last_checkpoint(self) -> str:
         from transformers.trainer_utils import get_last_checkpoint

@@ -129,7 +129,7 @@ def test_regularised_towards_a_reference(name: str, samples: int) -> None:
 def test_in_a_fixed_metric(samples: int) -> None:
     toy = TOYS["three tokens"]
     width = features_of(toy)[0].shape[-1]
-    metric = Metric(torch.randn(9, width, generator=seeded(2), dtype=torch.float64))
+    metric = Metric.of(torch.randn(9, width, generator=seeded(2), dtype=torch.float64))
     energy = FeatureMatchingEnergy(feature_map(toy), whitening=MetricWhitening(metric))
     functional = moment_distance(toy, metric=metric)
     plain = exact_gradient(toy, moment_distance(toy))

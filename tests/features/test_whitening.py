@@ -27,7 +27,7 @@ EVERY = [
     FeatureSpaceWhitening(),
     SampleSpaceWhitening(),
     BatchMetricWhitening(),
-    MetricWhitening(Metric(torch.randn(9, 7, generator=seeded(5)))),
+    MetricWhitening(Metric.of(torch.randn(9, 7, generator=seeded(5)))),
 ]
 
 
@@ -222,7 +222,7 @@ def test_without_whitening_nothing_changes() -> None:
 def test_metric_equals_the_dense_inverse_root(count: int, width: int, shrinkage: float) -> None:
     rows = torch.randn(count, width, generator=seeded(count), dtype=torch.float64)
     rows = rows * torch.linspace(0.2, 3, width, dtype=torch.float64)
-    metric = Metric(rows, shrinkage)
+    metric = Metric.of(rows, shrinkage)
     moment = rows.T @ rows / count
     shrunk = (1 - shrinkage) * moment
     shrunk += shrinkage * moment.trace() / width * torch.eye(width, dtype=torch.float64)
@@ -240,13 +240,13 @@ def test_metric_equals_the_dense_inverse_root(count: int, width: int, shrinkage:
 
 def test_a_full_shrinkage_only_scales() -> None:
     rows = torch.randn(8, 5, generator=seeded(0), dtype=torch.float64)
-    mapped = Metric(rows, 1.0)(rows)
+    mapped = Metric.of(rows, 1.0)(rows)
     ratio = mapped / rows
     torch.testing.assert_close(ratio, ratio[0, 0].expand_as(ratio))
 
 
 def test_metric_keeps_the_precision_it_is_given() -> None:
-    metric = Metric(torch.randn(8, 5, generator=seeded(0)))
+    metric = Metric.of(torch.randn(8, 5, generator=seeded(0)))
     assert metric(torch.ones(2, 5)).dtype == torch.float32
     assert metric(torch.ones(2, 5, dtype=torch.float64)).dtype == torch.float64
 
@@ -254,25 +254,25 @@ def test_metric_keeps_the_precision_it_is_given() -> None:
 @pytest.mark.parametrize("shrinkage", [0.0, -0.1, 1.1, float("nan")])
 def test_shrinkage_out_of_range(shrinkage: float) -> None:
     with pytest.raises(UserError, match=f"shrinkage is {shrinkage}"):
-        Metric(torch.ones(2, 3), shrinkage)
+        Metric.of(torch.ones(2, 3), shrinkage)
     with pytest.raises(UserError, match=f"shrinkage is {shrinkage}"):
         BatchMetricWhitening(shrinkage)
 
 
 @pytest.mark.parametrize("rows", [torch.zeros(0, 3), torch.zeros(4, 3)])
 def test_nothing_to_whiten_by(rows: Tensor) -> None:
-    with pytest.raises(UserError, match=f"{len(rows)} vectors without any length"):
-        Metric(rows)
+    with pytest.raises(UserError, match="there is nothing to whiten by"):
+        Metric.of(rows)
 
 
 def test_a_metric_for_other_features_is_refused() -> None:
-    whitening = MetricWhitening(Metric(torch.eye(3)))
+    whitening = MetricWhitening(Metric.of(torch.eye(3)))
     with pytest.raises(UserError, match="metric is for 3 features and these have 7"):
         whitening(_features(), ALL)
 
 
 def test_a_fixed_metric_maps_rollouts_and_references_alike() -> None:
-    metric = Metric(torch.randn(9, 7, generator=seeded(5), dtype=torch.float64))
+    metric = Metric.of(torch.randn(9, 7, generator=seeded(5), dtype=torch.float64))
     features = _features()
     assert features.references is not None
     rollouts, references = MetricWhitening(metric)(features, ALL)
@@ -285,7 +285,7 @@ def test_the_batch_metric_is_that_of_the_valid_references() -> None:
     assert features.references is not None
     mask = torch.tensor([[True, False, True], [True, True, False]])
     ours = BatchMetricWhitening(0.2)(features, mask)
-    metric = Metric(features.references[mask], 0.2)
+    metric = Metric.of(features.references[mask], 0.2)
     theirs = MetricWhitening(metric)(features, mask)
     torch.testing.assert_close(ours[0], theirs[0])
     torch.testing.assert_close(ours[1], theirs[1])

@@ -7,8 +7,8 @@ import torch
 from ebmlm.energies.base import Energy, EnergyTerms
 from ebmlm.energies.feature_matching import FeatureMatchingEnergy
 from ebmlm.energies.kl import k3
+from ebmlm.features.group_whitening import FeatureSpaceWhitening
 from ebmlm.features.hidden_states import HiddenStateFeatures
-from ebmlm.features.whitening import FeatureSpaceWhitening
 from ebmlm.rollouts import Rollouts, Scores
 from ebmlm.testing.bugs.bug import Bug
 from ebmlm.testing.laws.energy import (
