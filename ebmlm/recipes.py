@@ -1,7 +1,8 @@
 """The recipes by the names that configuration files use.
 
 ``class_path: ebmlm.recipes.EBFT`` with ``init_args`` is :func:`ebmlm.objectives.recipes.ebft` with
-these options: the names here are the functions, as classes that jsonargparse can take options for.
+these options: the names here are the functions of :mod:`ebmlm.objectives.recipes` and
+:mod:`ebmlm.objectives.feature_recipes`, as classes that jsonargparse can take options for.
 The policy and the run's texts are passed when it starts.
 """
 
@@ -9,11 +10,33 @@ from __future__ import annotations
 
 from jsonargparse import class_from_function
 
-from ebmlm.objectives import recipes
+from ebmlm.objectives import feature_recipes, recipes
 
-__all__ = ["EBFT", "RLVR", "SFT", "EBFTUnbiased"]
+__all__ = [
+    "EBFT",
+    "RLVR",
+    "SFT",
+    "CharacterNGrams",
+    "Concatenation",
+    "EBFTUnbiased",
+    "Encoder",
+    "FourierFeatures",
+    "HiddenStates",
+    "NGrams",
+    "NormalisedFeatures",
+    "ProjectedFeatures",
+]
 
 EBFT = class_from_function(recipes.ebft, name="EBFT")
 EBFTUnbiased = class_from_function(recipes.ebft_unbiased, name="EBFTUnbiased")
 RLVR = class_from_function(recipes.rlvr, name="RLVR")
 SFT = class_from_function(recipes.sft, name="SFT")
+
+HiddenStates = class_from_function(feature_recipes.hidden_states, name="HiddenStates")
+Encoder = class_from_function(feature_recipes.encoder, name="Encoder")
+NGrams = class_from_function(feature_recipes.ngrams, name="NGrams")
+CharacterNGrams = class_from_function(feature_recipes.character_ngrams, name="CharacterNGrams")
+Concatenation = class_from_function(feature_recipes.concatenation, name="Concatenation")
+NormalisedFeatures = class_from_function(feature_recipes.normalised, name="NormalisedFeatures")
+ProjectedFeatures = class_from_function(feature_recipes.projection, name="ProjectedFeatures")
+FourierFeatures = class_from_function(feature_recipes.fourier, name="FourierFeatures")

@@ -175,6 +175,8 @@ class TransformersLanguageModel(LanguageModel):
         Inside ``torch.autocast`` a copy is kept in that region's type: half the memory, and what
         the passes would round the weights to anyway.
         """
+        if not self._trainable:
+            return self
         view = copy.copy(self)
         view._trainable = False
         if hasattr(self.model, "disable_adapter"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ebmlm.features.algebra import Concatenated, Normalised, Scaled
 from ebmlm.features.base import FeatureMap, Features
+from ebmlm.features.encoder import EncoderFeatures
 from ebmlm.features.function import FunctionFeatures
 from ebmlm.features.group_whitening import FeatureSpaceWhitening, SampleSpaceWhitening
 from ebmlm.features.hidden_states import HiddenStateFeatures
@@ -12,7 +13,7 @@ from ebmlm.features.metric import Metric, Whitened
 from ebmlm.features.metric_whitening import BatchMetricWhitening, MetricWhitening
 from ebmlm.features.ngrams import NGramFeatures
 from ebmlm.features.normalisation import JointLength, LayerLength, Normalisation, Unnormalised
-from ebmlm.features.pooling import LastToken, MeanToken, PerToken, Pooling, Quartiles
+from ebmlm.features.pooling import FirstToken, LastToken, MeanToken, PerToken, Pooling, Quartiles
 from ebmlm.features.projection import Projected, RandomProjection
 from ebmlm.features.random_fourier import (
     GaussianSpectrum,
@@ -30,9 +31,11 @@ __all__ = [
     "BatchMetricWhitening",
     "Concatenated",
     "Depths",
+    "EncoderFeatures",
     "FeatureMap",
     "FeatureSpaceWhitening",
     "Features",
+    "FirstToken",
     "FixedShrinkage",
     "FunctionFeatures",
     "GaussianSpectrum",

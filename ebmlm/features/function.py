@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence, Sized
 from typing import Any
 
 import torch
@@ -88,7 +88,8 @@ class FunctionFeatures(FeatureMap):
         """The vector of each distinct reading."""
         distinct = dict.fromkeys(readings)
         found = {one: self._references[one] for one in distinct if one in self._references}
-        new = [one for one in distinct if one not in found]
+        # Of like length together, so that little of a batch is padding.
+        new = sorted((one for one in distinct if one not in found), key=_length)
         for start in range(0, len(new), self.batch_size):
             some = new[start : start + self.batch_size]
             found.update(zip(some, self._applied(some), strict=True))
@@ -115,6 +116,10 @@ class FunctionFeatures(FeatureMap):
         self._references[reading] = self._references.pop(reading, vector.clone())
         while len(self._references) > self.kept:
             self._references.popitem(last=False)
+
+
+def _length(reading: Hashable) -> int:
+    return len(reading) if isinstance(reading, Sized) else 0
 
 
 def _read(

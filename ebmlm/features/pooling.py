@@ -12,7 +12,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-__all__ = ["LastToken", "MeanToken", "PerToken", "Pooling", "Quartiles"]
+__all__ = ["FirstToken", "LastToken", "MeanToken", "PerToken", "Pooling", "Quartiles"]
 
 
 class Pooling(ABC):
@@ -34,6 +34,19 @@ class Pooling(ABC):
             mask: (..., token) true at real tokens.
             horizon: tokens of a rollout at most, for poolings whose width depends on it.
         """
+
+
+class FirstToken(Pooling):
+    """The state of the first real token: a classification token's, where a model has one."""
+
+    factor = 1
+
+    def __call__(self, states: Tensor, mask: Tensor, horizon: int) -> Tensor:
+        """See :meth:`Pooling.__call__`; as wide as the states."""
+        first = mask.long().argmax(-1)
+        index = first[..., None, None].expand(*first.shape, 1, states.shape[-1])
+        pooled = states.gather(-2, index).squeeze(-2)
+        return torch.where(mask.any(-1, keepdim=True), pooled, 0)
 
 
 class LastToken(Pooling):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from ebmlm.models.cache import cache_folder, publish
+from ebmlm.models.encoder import load_encoder
 from ebmlm.models.load import load_pretrained
-from ebmlm.models.packaged import PACKAGED_MODELS, PackagedModel
+from ebmlm.models.packaged import PACKAGED_ENCODERS, PACKAGED_MODELS, PackagedModel, PackagedWheel
 from ebmlm.models.resolve import resolve
 
 __all__ = [
+    "PACKAGED_ENCODERS",
     "PACKAGED_MODELS",
     "PackagedModel",
+    "PackagedWheel",
     "cache_folder",
+    "load_encoder",
     "load_pretrained",
     "publish",
     "resolve",

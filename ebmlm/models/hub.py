@@ -15,7 +15,8 @@ _TIMEOUT_SECONDS = 5.0
 _OPTIONS: dict[str, Any] = {
     # What transformers reads: no weights in formats that can run code, nothing in subfolders.
     "allow_patterns": ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.tiktoken"],
-    "ignore_patterns": ["*/*", "consolidated*.safetensors"],
+    # A folder of sentence-transformers says in another one how it pools.
+    "ignore_patterns": ["[!1]*/*", "consolidated*.safetensors"],
     "etag_timeout": _TIMEOUT_SECONDS,
 }
 

@@ -15,6 +15,7 @@ from ebmlm.energies.verifier import VerifierEnergy
 from ebmlm.errors import UserError
 from ebmlm.estimators.base import Estimator, mean_token_log_prob
 from ebmlm.estimators.rloo import RLOO
+from ebmlm.features.base import FeatureMap
 from ebmlm.features.group_whitening import FeatureSpaceWhitening
 from ebmlm.features.hidden_states import HiddenStateFeatures
 from ebmlm.features.layers import LayerChoice
@@ -23,6 +24,7 @@ from ebmlm.features.pooling import Pooling
 from ebmlm.features.whitening import NoWhitening, Whitening
 from ebmlm.language_model import LanguageModel
 from ebmlm.objectives.cross_entropy import CrossEntropy
+from ebmlm.objectives.feature_recipes import FeatureRecipe
 from ebmlm.objectives.policy import PolicyObjective
 from ebmlm.samplers.anchors import AnchorPlacement, StridedAnchors
 from ebmlm.samplers.autoregressive import AutoregressiveSampler
@@ -52,6 +54,7 @@ def ebft(
     kl: float = 0.0,
     cross_entropy: float = 0.03,
     estimator: Estimator | None = None,
+    features: FeatureRecipe | None = None,
     network: LanguageModel | None = None,
 ) -> PolicyObjective:
     """Energy-based fine-tuning as published (Jelassi et al. 2026).
@@ -75,16 +78,28 @@ def ebft(
         kl: coefficient beta of the KL divergence from the starting model, in nats a rollout.
         cross_entropy: weight gamma of cross-entropy, nats a token; the paper tries 0, 0.03, 0.1.
         estimator: by default RLOO with token-mean credit, as in the paper's code.
+        features: what is matched instead of hidden states: a recipe of
+            :mod:`ebmlm.objectives.feature_recipes`, or any callable of the policy and the texts.
         network: the feature network; by default a frozen copy of the policy.
 
     Raises:
         UserError: for an option out of range, or parts that do not fit together.
     """
-    frozen = model.frozen() if network is None or kl else None
-    features = HiddenStateFeatures(network or _present(frozen), layers, pooling, normalisation)
+    frozen = model.frozen() if kl or (network is None and features is None) else None
+    hidden = {"layers": layers, "pooling": pooling, "normalisation": normalisation}
+    matched: FeatureMap
+    if features is None:
+        matched = HiddenStateFeatures(network or _present(frozen), layers, pooling, normalisation)
+    elif given := [name for name, value in {**hidden, "network": network}.items() if value]:
+        raise UserError(
+            f"features and {given[0]} are both given: {given[0]} is an option of hidden-state"
+            " features; give it to the recipe in features instead"
+        )
+    else:
+        matched = features(model, _needed(texts))
     whitening = FeatureSpaceWhitening() if whitening is None else whitening
     energy: Energy = FeatureMatchingEnergy(
-        features, alignment, diversity, whitening, similarity=cosine
+        matched, alignment, diversity, whitening, similarity=cosine
     )
     if not 0 <= kl < float("inf"):
         raise UserError(f"kl is {kl}: the coefficient must be finite and at least 0")
@@ -111,15 +126,19 @@ def ebft_unbiased(
     layers: LayerChoice | None = None,
     whitening: Whitening | None = None,
     cross_entropy: float = 0.03,
+    features: FeatureRecipe | None = None,
 ) -> PolicyObjective:
     """Feature matching whose expected gradient is exactly that of ``E || E_p[phi] - phi* ||^2``.
 
     Plain inner products, sequence credit, and no per-anchor whitening (a metric that does not
     depend on the rollouts is allowed). Options as in :func:`ebft`.
     """
-    features = HiddenStateFeatures(model.frozen(), layers)
+    if features is not None and layers is not None:
+        raise UserError("features and layers are both given: give layers to the recipe in features")
     energy = FeatureMatchingEnergy(
-        features,
+        HiddenStateFeatures(model.frozen(), layers)
+        if features is None
+        else features(model, _needed(texts)),
         whitening=NoWhitening() if whitening is None else whitening,
         similarity=inner_product,
     )
@@ -182,6 +201,12 @@ def sft(model: LanguageModel, texts: Texts | None = None) -> CrossEntropy:
     On prompt-completion pairs it is that of the completions.
     """
     return CrossEntropy()
+
+
+def _needed(texts: Texts | None) -> Texts:
+    if texts is None:
+        raise UserError("features are given by a recipe and texts are not: pass the run's Texts")
+    return texts
 
 
 def _present(network: LanguageModel | None) -> LanguageModel:

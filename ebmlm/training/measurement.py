@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ebmlm.distribution import TokenDistribution
+from ebmlm.errors import UserError
 from ebmlm.evaluation.base import Evaluation, Evaluations
 from ebmlm.evaluation.held_out import HeldOutEvaluation
 from ebmlm.evaluation.options import CompletionOptions
 from ebmlm.features.hidden_states import HiddenStateFeatures
 from ebmlm.features.layers import LayerChoice
 from ebmlm.language_model import LanguageModel
+from ebmlm.objectives.feature_recipes import FeatureRecipe
 from ebmlm.samplers.anchors import AnchorPlacement, CompletionAnchors, StridedAnchors
 from ebmlm.samplers.block_parallel import BlockParallelSampler
 from ebmlm.texts import Texts
@@ -34,6 +36,7 @@ class EvaluationOptions:
         seed: of the draws.
         anchors: where these rollouts start; null for every ``stride`` tokens after ``context``,
             inside completions where the data are prompt-completion pairs.
+        features: what is matched; null for hidden states of the starting model at ``layers``.
         completions: how whole completions are written and verified, for prompt-completion pairs;
             null for not at all.
     """
@@ -47,7 +50,15 @@ class EvaluationOptions:
     batch_size: int = 4
     seed: int = 0
     anchors: AnchorPlacement | None = None
+    features: FeatureRecipe | None = None
     completions: CompletionOptions | None = None
+
+    def __post_init__(self) -> None:
+        if self.features is not None and self.layers is not None:
+            raise UserError(
+                "evaluation.features and evaluation.layers are both given: layers is an option of"
+                " hidden-state features; give it to the recipe in features instead"
+            )
 
     def build(self, network: LanguageModel, texts: Texts) -> Evaluation:
         """Return the evaluation, with features from ``network``, which is frozen."""
@@ -58,7 +69,9 @@ class EvaluationOptions:
                 self.samples,
                 self.distribution,
             ),
-            HiddenStateFeatures(network, self.layers),
+            HiddenStateFeatures(network, self.layers)
+            if self.features is None
+            else self.features(network, texts),
             self.batch_size,
             self.seed,
         )
