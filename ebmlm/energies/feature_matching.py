@@ -17,7 +17,13 @@ from ebmlm.features.whitening import NoWhitening, Whitening
 from ebmlm.rollouts import Rollouts, Scores
 from ebmlm.typing import BatchAnchor
 
-__all__ = ["FeatureMatchingEnergy", "cosine", "feature_matching_terms", "inner_product"]
+__all__ = [
+    "FeatureMatchingEnergy",
+    "Similarity",
+    "cosine",
+    "feature_matching_terms",
+    "inner_product",
+]
 
 Similarity = Callable[[Tensor, Tensor], Tensor]
 

@@ -24,7 +24,8 @@ class Metric:
 
     The second moment S of D features is shrunk towards a multiple of the identity with the same
     trace, ``(1 - s) S + s * trace / D * I`` (docs/mathematics.md, eq. 11), and the map is scaled so
-    that the vectors have a mean squared length of one afterwards.
+    that vectors of that moment have a mean squared length of one afterwards. (The vectors that S
+    was made of are shorter, the more so the fewer they are: they fill few directions.)
 
     Args:
         moment: S.
@@ -41,10 +42,9 @@ class Metric:
             raise UserError("vectors without any length: there is nothing to whiten by")
         along = (1 - share) * moment.values + floor
         elsewhere = (1 - share) * moment.elsewhere + floor
-        length = float((moment.values / along).sum()) + moment.remainder / elsewhere
         self.shrinkage = share
-        self._base = (elsewhere * length) ** -0.5
-        self._gain = (along * length) ** -0.5 - self._base
+        self._base = (elsewhere * moment.size) ** -0.5
+        self._gain = (along * moment.size) ** -0.5 - self._base
         self._basis = moment.directions
 
     @classmethod

@@ -23,11 +23,14 @@ if TYPE_CHECKING:
 
 __all__ = ["load_encoder"]
 
-# What a folder of sentence-transformers says about its pooling, and what that is here.
+# What a folder of sentence-transformers says about its pooling, and what that is here: a mode that
+# is switched on in folders written before its version 5, the mode's name in later ones.
 _POOLINGS: Mapping[str, type[Pooling]] = {
-    "pooling_mode_mean_tokens": MeanToken,
-    "pooling_mode_cls_token": FirstToken,
-    "pooling_mode_lasttoken": LastToken,
+    "mean_tokens": MeanToken,
+    "mean": MeanToken,
+    "cls_token": FirstToken,
+    "cls": FirstToken,
+    "lasttoken": LastToken,
 }
 
 
@@ -115,7 +118,13 @@ def _said(folder: Path, name: str | Path) -> tuple[Pooling, bool]:
     if "Pooling" in kinds:
         file = folder / kinds["Pooling"] / "config.json"
         options = json.loads(file.read_text(encoding="utf-8"))
-        modes = [key for key, value in options.items() if key.startswith("pooling_") and value]
+        named = options.get("pooling_mode")
+        modes = [named] if isinstance(named, str) else []
+        modes += [
+            key.removeprefix("pooling_mode_")
+            for key, value in options.items()
+            if key.startswith("pooling_mode_") and value
+        ]
         if len(modes) != 1 or modes[0] not in _POOLINGS:
             raise UserError(
                 f"the encoder '{name}' pools by {' and '.join(modes) or 'nothing'}: give"

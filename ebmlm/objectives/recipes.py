@@ -8,7 +8,12 @@ from __future__ import annotations
 
 from ebmlm.distribution import Categorical, TokenDistribution
 from ebmlm.energies.base import Energy
-from ebmlm.energies.feature_matching import FeatureMatchingEnergy, cosine, inner_product
+from ebmlm.energies.feature_matching import (
+    FeatureMatchingEnergy,
+    Similarity,
+    cosine,
+    inner_product,
+)
 from ebmlm.energies.kl import KLEnergy
 from ebmlm.energies.length import LengthEnergy
 from ebmlm.energies.verifier import VerifierEnergy
@@ -51,6 +56,7 @@ def ebft(
     whitening: Whitening | None = None,
     alignment: float = 1.0,
     diversity: float = 1.0,
+    similarity: Similarity = cosine,
     kl: float = 0.0,
     cross_entropy: float = 0.03,
     estimator: Estimator | None = None,
@@ -75,6 +81,8 @@ def ebft(
         whitening: by default feature-space, per anchor. ``NoWhitening()`` switches it off.
         alignment: coefficient of likeness to the real continuation.
         diversity: coefficient of the rollouts' likeness to each other.
+        similarity: of rollouts and real continuation: ``cosine`` as published, or
+            ``inner_product``, which keeps alignment and diversity on one scale in any metric.
         kl: coefficient beta of the KL divergence from the starting model, in nats a rollout.
         cross_entropy: weight gamma of cross-entropy, nats a token; the paper tries 0, 0.03, 0.1.
         estimator: by default RLOO with token-mean credit, as in the paper's code.
@@ -99,7 +107,7 @@ def ebft(
         matched = features(model, _needed(texts))
     whitening = FeatureSpaceWhitening() if whitening is None else whitening
     energy: Energy = FeatureMatchingEnergy(
-        matched, alignment, diversity, whitening, similarity=cosine
+        matched, alignment, diversity, whitening, similarity=similarity
     )
     if not 0 <= kl < float("inf"):
         raise UserError(f"kl is {kl}: the coefficient must be finite and at least 0")

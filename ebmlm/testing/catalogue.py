@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
@@ -21,17 +21,31 @@ from ebmlm.energies import (
 from ebmlm.estimators import RLOO, GroupNorm, Reinforce, mean_token_log_prob, sequence_log_prob
 from ebmlm.features import (
     BatchMetricWhitening,
+    Concatenated,
     Depths,
+    EncoderFeatures,
+    Features,
     FeatureSpaceWhitening,
+    FunctionFeatures,
     HiddenStateFeatures,
+    LaplaceSpectrum,
     LayerLength,
     MeanToken,
     Metric,
     MetricWhitening,
+    NGramFeatures,
+    Normalised,
     PerToken,
+    Projected,
     Quartiles,
+    RandomFourierFeatures,
+    RandomProjection,
+    RunningMetricWhitening,
     SampleSpaceWhitening,
+    TextReading,
+    TokenReading,
     Unnormalised,
+    Whitened,
 )
 from ebmlm.language_model import LanguageModel
 from ebmlm.objectives import PolicyObjective, recipes
@@ -43,10 +57,11 @@ from ebmlm.samplers import (
     GivenAnchors,
     StridedAnchors,
 )
+from ebmlm.state import alone
 from ebmlm.testing import bugs, checks, laws
 from ebmlm.testing.report import Report
 from ebmlm.testing.tabular import TabularLanguageModel
-from ebmlm.testing.tiny import tiny_transformer
+from ebmlm.testing.tiny import tiny_encoder, tiny_transformer
 from ebmlm.texts import Texts
 from ebmlm.verifiers import FunctionVerifier
 
@@ -103,9 +118,27 @@ class _Digits:
         return "".join(map(str, tokens))
 
 
+def _texts() -> Texts:
+    return Texts(cast(Any, _Digits()), {})
+
+
 def _verified() -> VerifierEnergy:
-    texts = Texts(cast(Any, _Digits()), {})
-    return VerifierEnergy(FunctionVerifier(lambda prompt, text, row: text.count("1") / 4), texts)
+    verifier = FunctionVerifier(lambda prompt, text, row: text.count("1") / 4)
+    return VerifierEnergy(verifier, _texts())
+
+
+def _running() -> FeatureMatchingEnergy:
+    """Whitened by the average over one step that is over."""
+    whitening = RunningMetricWhitening()
+    vectors = torch.randn(2, 4, 9, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    seen = Features(vectors.unsqueeze(2), vectors, (9,))
+    whitening(seen, torch.ones(2, 4, dtype=torch.bool))
+    whitening.end_step(alone)
+    return _matching(whitening=whitening)
+
+
+def _lengths_of_texts(texts: Sequence[str]) -> torch.Tensor:
+    return torch.tensor([[len(text), text.count("1")] for text in texts], dtype=torch.float64)
 
 
 def _group_norm(model: LanguageModel) -> PolicyObjective:
@@ -157,6 +190,7 @@ ENERGIES = Kind(
         ),
         "FeatureMatching, metric": lambda: _matching(whitening=_metric()),
         "FeatureMatching, batch metric": partial(_matching, whitening=BatchMetricWhitening()),
+        "FeatureMatching, running metric": _running,
         "KL": KLEnergy,
         "FeatureMatching + 0.1 KL": lambda: _matching() + 0.1 * KLEnergy(),
         "FunctionEnergy": partial(FunctionEnergy, _length),
@@ -208,6 +242,32 @@ FEATURE_MAPS = Kind(
             _features, layers=Depths([0.0, 1.0]), normalisation=Unnormalised()
         ),
         "HiddenStates of a Llama": lambda: HiddenStateFeatures(tiny_transformer()),
+        "Encoder": lambda: EncoderFeatures(tiny_encoder(), _texts(), context=2),
+        "Function of tokens": lambda: FunctionFeatures(
+            lambda rows: torch.tensor([[float(sum(row))] for row in rows]), 1, TokenReading(1)
+        ),
+        "Function of text": lambda: FunctionFeatures(
+            _lengths_of_texts, 2, TextReading(_texts()), batch_size=2, kept=3
+        ),
+        "NGrams": partial(NGramFeatures, (1, 2), 8),
+        "NGrams of characters": lambda: NGramFeatures(
+            (2,), 4, TextReading(_texts(), 2), normalised=False
+        ),
+        "Concatenated": lambda: Concatenated([_features(), NGramFeatures((1,), 3)], [0.5, 2.0]),
+        "Concatenated, apart": lambda: Concatenated(
+            [_features(apart=True), 2 * NGramFeatures((1,), 3)], apart=True
+        ),
+        "Scaled": lambda: 0.5 * _features(),
+        "Normalised": lambda: Normalised(
+            _features(apart=True, normalisation=Unnormalised()), apart=True
+        ),
+        "Projected": lambda: Projected(_features(), torch.eye(9)[:2]),
+        "RandomProjection": lambda: RandomProjection(_features(), 4),
+        "RandomFourier": lambda: RandomFourierFeatures(_features(), frequencies=5),
+        "RandomFourier, Laplace": lambda: RandomFourierFeatures(
+            _features(), LaplaceSpectrum(2.0), frequencies=5
+        ),
+        "Whitened": lambda: Whitened(_features(), _metric().metric),
     },
     bugs.FEATURE_MAP_BUGS,
 )

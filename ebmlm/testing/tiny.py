@@ -1,4 +1,4 @@
-"""A transformer small enough for the laws."""
+"""A transformer and a text encoder small enough for the laws."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
+    from ebmlm.encoders import TransformersEncoder
     from ebmlm.transformers_model import TransformersLanguageModel
 
-__all__ = ["tiny_transformer"]
+__all__ = ["tiny_encoder", "tiny_transformer"]
 
 
 def tiny_transformer(
@@ -53,3 +54,42 @@ def tiny_transformer(
             for parameter in model.parameters():
                 parameter.mul_(3).add_(0.05 * torch.randn_like(parameter))
     return TransformersLanguageModel(model.double().eval(), end_tokens)
+
+
+def tiny_encoder(letters: str = "012", seed: int = 0, **options: Any) -> TransformersEncoder:
+    """Make a BERT of two layers and sixteen features that reads single letters, in float64.
+
+    Args:
+        letters: that it knows; others are one and the same to it.
+        seed: of the weights; torch's own generator is left as it was.
+        options: of :class:`~ebmlm.encoders.TransformersEncoder`.
+    """
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    from ebmlm.encoders import TransformersEncoder
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *letters]
+    tokenizer = Tokenizer(
+        models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="[UNK]")
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    tokeniser = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", model_max_length=24
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        config = BertConfig(
+            vocab_size=len(words),
+            hidden_size=16,
+            intermediate_size=24,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=24,
+            initializer_range=0.5,
+        )
+        model = BertModel(config, add_pooling_layer=False).double()
+    return TransformersEncoder(model, tokeniser, **options)

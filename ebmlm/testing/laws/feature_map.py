@@ -123,6 +123,9 @@ def features_are_as_wide_as_declared(
         first = drawn.rows(0, 1)
         alone = features(first).blocks
         require(alone == found.blocks, f"blocks {alone} for one row and {found.blocks} for all")
+        declared = features.blocks
+        same = declared is None or declared == found.blocks
+        require(same, f"blocks {declared} declared beforehand and {found.blocks} found")
 
     for_all(holds, examples)
 
