@@ -24,6 +24,7 @@ from ebmlm.energies import FeatureMatchingEnergy
 from ebmlm.estimators import RLOO
 from ebmlm.objectives import PolicyObjective
 from ebmlm.testing import TabularLanguageModel
+from ebmlm.testing.tiny import tiny_encoder
 from ebmlm.texts import Texts
 from ebmlm.training import Pipeline
 
@@ -85,7 +86,7 @@ def no_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Every model is a tiny one, and no pipeline runs."""
 
     def load(name: str = "smollm2-135m") -> tuple[ebmlm.TransformersLanguageModel, Any]:
-        model = tiny_model(hidden_size=8, num_attention_heads=2, max_position_embeddings=512)
+        model = tiny_model(hidden_size=96, num_attention_heads=2, max_position_embeddings=512)
         tokeniser = tiny_tokeniser(eos_token="<end>", pad_token="<end>")
         return ebmlm.TransformersLanguageModel(model.requires_grad_(True)), tokeniser
 
@@ -93,6 +94,7 @@ def no_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         pass
 
     monkeypatch.setattr(ebmlm, "load", load)
+    monkeypatch.setattr("ebmlm.models.load_encoder", lambda name: tiny_encoder())
     monkeypatch.setattr(Pipeline, "run", idle)
     monkeypatch.chdir(tmp_path)
 
@@ -176,7 +178,7 @@ def test_yaml_is_a_run(text: str, tmp_path: Path) -> None:
     path = tmp_path / "shown.yaml"
     path.write_text(text, encoding="utf-8")
     namespace = pipeline_from(training_parser("ebmlm train", "a test"), [str(path)])
-    namespace.objective(TabularLanguageModel(3, 2, layers=30), Texts(cast(Any, None), {}))
+    namespace.objective(TabularLanguageModel(3, 2, layers=30, hidden=256), Texts(cast(Any, None), {}))
 
 
 @pytest.mark.parametrize("words", command_lines())

@@ -21,6 +21,8 @@ from rich.console import Console
 
 import ebmlm
 from ebmlm.data import StandardLibrary, TextData, collate
+from ebmlm.energies import cosine, inner_product
+from ebmlm.energies.feature_matching import Similarity
 from ebmlm.evaluation.gradient_noise import gradient_sketches, signal_to_noise
 from ebmlm.features import (
     FeatureSpaceWhitening,
@@ -58,17 +60,23 @@ warm_up, measured = rows[options.batches :], rows[: options.batches]
 network = policy.frozen()
 
 
-def matching(whitening: Whitening) -> Objective:
+def matching(whitening: Whitening, similarity: Similarity = cosine) -> Objective:
     """EBFT without cross-entropy."""
-    return recipes.ebft(policy, network=network, whitening=whitening, cross_entropy=0.0)
+    return recipes.ebft(
+        policy, network=network, whitening=whitening, similarity=similarity, cross_entropy=0.0
+    )
+
+
+running = RunningMetricWhitening(decay=0.9)
 
 
 objectives: dict[str, Objective] = {
     "none": matching(NoWhitening()),
     "feature space": matching(FeatureSpaceWhitening()),
     "sample space": matching(SampleSpaceWhitening()),
-    "metric": matching(RunningMetricWhitening(decay=0.9)),
-    "unbiased, none": recipes.ebft_unbiased(policy, cross_entropy=0.0),
+    "metric": matching(running),
+    "none, inner product": matching(NoWhitening(), inner_product),
+    "metric, inner product": matching(running, inner_product),
     "cross-entropy": CrossEntropy(),
 }
 
