@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from ebmlm.energies.base import Energy, EnergyTerms, ScaledEnergy, SumEnergy
+from ebmlm.energies.constraint import ConstraintEnergy
+from ebmlm.energies.expert import ExpertEnergy
 from ebmlm.energies.feature_matching import (
     FeatureMatchingEnergy,
     cosine,
@@ -12,15 +14,19 @@ from ebmlm.energies.feature_matching import (
 from ebmlm.energies.function import FunctionEnergy
 from ebmlm.energies.kl import KLEnergy, k1, k2, k3
 from ebmlm.energies.length import LengthEnergy
+from ebmlm.energies.linear import LinearEnergy
 from ebmlm.energies.verifier import VerifierEnergy
 
 __all__ = [
+    "ConstraintEnergy",
     "Energy",
     "EnergyTerms",
+    "ExpertEnergy",
     "FeatureMatchingEnergy",
     "FunctionEnergy",
     "KLEnergy",
     "LengthEnergy",
+    "LinearEnergy",
     "ScaledEnergy",
     "SumEnergy",
     "VerifierEnergy",

@@ -12,6 +12,7 @@ from ebmlm.estimators.base import (
     sequence_log_prob,
 )
 from ebmlm.estimators.group_norm import GroupNorm
+from ebmlm.estimators.log_variance import LogVariance, TrajectoryBalance
 from ebmlm.estimators.reinforce import Reinforce
 from ebmlm.estimators.rloo import RLOO, leave_one_out_baseline
 
@@ -20,7 +21,9 @@ __all__ = [
     "Estimate",
     "Estimator",
     "GroupNorm",
+    "LogVariance",
     "Reinforce",
+    "TrajectoryBalance",
     "credit_bias",
     "leave_one_out_baseline",
     "mean_over_anchors",

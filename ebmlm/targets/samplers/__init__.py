@@ -1,0 +1,30 @@
+"""Samplers from a target: which sequences does an energy-based model write?"""
+
+from __future__ import annotations
+
+from ebmlm.targets.samplers.base import TargetDraws, TargetSampler
+from ebmlm.targets.samplers.best_of_n import BestOfN
+from ebmlm.targets.samplers.importance import ImportanceResampling
+from ebmlm.targets.samplers.metropolis_hastings import (
+    IndependentProposal,
+    MetropolisHastings,
+    Proposal,
+    SuffixProposal,
+)
+from ebmlm.targets.samplers.quasi_rejection import QuasiRejection
+from ebmlm.targets.samplers.smc import SequentialMonteCarlo, Twist, potential_so_far
+
+__all__ = [
+    "BestOfN",
+    "ImportanceResampling",
+    "IndependentProposal",
+    "MetropolisHastings",
+    "Proposal",
+    "QuasiRejection",
+    "SequentialMonteCarlo",
+    "SuffixProposal",
+    "TargetDraws",
+    "TargetSampler",
+    "Twist",
+    "potential_so_far",
+]

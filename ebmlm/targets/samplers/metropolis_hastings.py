@@ -1,0 +1,159 @@
+"""Metropolis-Hastings with a language model as proposal: whole completions, or their ends."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from ebmlm.errors import UserError
+from ebmlm.rollouts import Rollouts, SequenceBatch
+from ebmlm.samplers.base import Sampler
+from ebmlm.samplers.randomness import sequence_uniforms
+from ebmlm.samplers.resumption import resume
+from ebmlm.targets.chains import r_hat
+from ebmlm.targets.energy_model import EnergyModel
+from ebmlm.targets.samplers.base import TargetDraws, TargetSampler
+from ebmlm.typing import BatchAnchorSample
+
+__all__ = ["IndependentProposal", "MetropolisHastings", "Proposal", "SuffixProposal"]
+
+
+class Proposal(ABC):
+    """Answers one question: where may a chain go next?
+
+    A proposal keeps a number of first tokens that does not depend on the tokens, and draws the rest
+    from the language model. The acceptance ratio of such a move is that of importance weights.
+    """
+
+    @abstractmethod
+    def kept(self, uniforms: BatchAnchorSample, horizon: int) -> BatchAnchorSample:
+        """Return how many first tokens (batch, anchor, sample) are kept.
+
+        Args:
+            uniforms: in [0, 1), one for each chain.
+            horizon: tokens of a completion at most.
+        """
+
+
+class IndependentProposal(Proposal):
+    """A new completion, whatever the old one."""
+
+    def kept(self, uniforms: BatchAnchorSample, horizon: int) -> BatchAnchorSample:
+        """See :meth:`Proposal.kept`: none."""
+        return torch.zeros_like(uniforms, dtype=torch.long)
+
+
+class SuffixProposal(Proposal):
+    """The same beginning and a new end, from a place drawn uniformly from all of the horizon."""
+
+    def kept(self, uniforms: BatchAnchorSample, horizon: int) -> BatchAnchorSample:
+        """See :meth:`Proposal.kept`."""
+        return (uniforms * horizon).long().clamp(max=horizon - 1)
+
+
+class MetropolisHastings(TargetSampler):
+    """Chains that end in the target's distribution, one for each sample of an anchor.
+
+    A proposal y' for y is accepted with probability ``min(1, w(y') / w(y))``, where w are
+    importance weights of target and language model (Hastings 1970): with what is kept the same in
+    both, its part of the proposal's density cancels. Exact in the limit of many steps; samples of
+    an anchor are independent chains.
+
+    Args:
+        start: draws the chains' first completions, one a sample.
+        proposal: how a chain moves.
+        steps: of each chain.
+
+    Raises:
+        UserError: for fewer than one step.
+    """
+
+    def __init__(self, start: Sampler, proposal: Proposal | None = None, steps: int = 16) -> None:
+        if steps < 1:
+            raise UserError(f"steps is {steps}: a chain takes at least 1")
+        self.start = start
+        self.proposal = SuffixProposal() if proposal is None else proposal
+        self.steps = steps
+
+    def draw(
+        self,
+        target: EnergyModel,
+        batch: SequenceBatch,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> TargetDraws:
+        """See :meth:`TargetSampler.draw`.
+
+        Reports ``acceptance`` (share of proposals), ``moved`` (share of chains that ever moved) and
+        ``r_hat`` of the log-weights over the second half of the chains (Gelman and Rubin 1992).
+        """
+        rollouts = self.start.sample(target.language_model, batch, generator=generator)
+        weights = target.log_weights(rollouts)
+        accepted, trace = [], [weights]
+        for _ in range(self.steps):
+            rollouts, weights, moves = self.step(target, rollouts, weights, generator=generator)
+            accepted.append(moves)
+            trace.append(weights)
+        moves = torch.stack(accepted, -1)
+        second_half = torch.stack(trace[len(trace) // 2 :], -1)
+        return TargetDraws(
+            rollouts,
+            {
+                "acceptance": moves.double().mean((-1, -2)),
+                "moved": moves.any(-1).double().mean(-1),
+                "r_hat": r_hat(second_half),
+            },
+        )
+
+    def step(
+        self,
+        target: EnergyModel,
+        rollouts: Rollouts,
+        log_weights: BatchAnchorSample,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Rollouts, BatchAnchorSample, BatchAnchorSample]:
+        """Move every chain once: what they are then, their log-weights, and which moved.
+
+        The target's distribution is left as it is: chains that follow it go on following it.
+
+        Args:
+            target: whose distribution is kept.
+            rollouts: where the chains are.
+            log_weights: of these, (batch, anchor, sample) in nats.
+            generator: a CPU generator.
+        """
+        anchors, samples, horizon = rollouts.completions.shape[1:]
+        shape = (anchors, samples, horizon + 2)
+        uniforms = sequence_uniforms(rollouts.batch.ids, shape, generator)
+        kept = self.proposal.kept(uniforms[..., 0], horizon)
+        proposed = resume(target.language_model, rollouts, kept, uniforms[..., 2:])
+        new = target.log_weights(proposed)
+        # A chain that starts where the target has nothing goes anywhere.
+        ratio = torch.where(log_weights == -torch.inf, torch.inf, new - log_weights)
+        moves = (uniforms[..., 1].log() < ratio) & rollouts.anchor_mask.unsqueeze(-1)
+
+        def chosen(name: str) -> Tensor:
+            old, other = getattr(rollouts, name), getattr(proposed, name)
+            return torch.where(moves.unsqueeze(-1), other, old)
+
+        names = ("completions", "completion_mask", "log_probs")
+        after = Rollouts(
+            **{
+                **{name: getattr(rollouts, name) for name in _FIELDS},
+                **{name: chosen(name) for name in names},
+            }
+        )
+        return after, torch.where(moves, new, log_weights), moves
+
+
+_FIELDS = (
+    "batch",
+    "anchors",
+    "anchor_mask",
+    "references",
+    "reference_mask",
+    "distribution",
+)

@@ -1,0 +1,114 @@
+"""Quasi-rejection sampling: rejection with a bound that need not hold."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+
+from ebmlm.errors import UserError
+from ebmlm.rollouts import SequenceBatch
+from ebmlm.samplers.base import Sampler
+from ebmlm.samplers.randomness import sequence_uniforms
+from ebmlm.targets.energy_model import EnergyModel
+from ebmlm.targets.partition import estimate_partition
+from ebmlm.targets.samplers.base import TargetDraws, TargetSampler, picked
+
+__all__ = ["QuasiRejection"]
+
+
+class QuasiRejection(TargetSampler):
+    """Accepts a candidate of weight w with probability ``min(1, w / beta)``.
+
+    (Eikema et al. 2022.) Where beta is at least the largest weight it is rejection sampling, and
+    exact; below, accepted completions follow ``min(a, beta q)`` normalised, whose total variation
+    from the target is estimated beside the acceptance rate. For a hard constraint over the language
+    model itself every weight is 0 or 1, and ``log_beta = 0`` is exact.
+
+    Args:
+        proposal: draws candidates from the target's language model; its ``samples`` are those of
+            one round.
+        log_beta: log of the bound on unnormalised weights, in nats.
+        samples: completions per anchor.
+        rounds: at most; an anchor that has too few accepted completions by then is filled up with
+            candidates that were not accepted, and ``missing`` says how many.
+
+    Raises:
+        UserError: for fewer than one sample or round, or a bound that is not finite.
+    """
+
+    def __init__(
+        self, proposal: Sampler, log_beta: float = 0.0, samples: int = 1, rounds: int = 8
+    ) -> None:
+        for name, value in (("samples", samples), ("rounds", rounds)):
+            if value < 1:
+                raise UserError(f"{name} is {value}: it must be at least 1")
+        if not -float("inf") < log_beta < float("inf"):
+            raise UserError(f"log_beta is {log_beta}: the log of the bound must be finite")
+        self.proposal = proposal
+        self.log_beta = log_beta
+        self.samples = samples
+        self.rounds = rounds
+
+    def draw(
+        self,
+        target: EnergyModel,
+        batch: SequenceBatch,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> TargetDraws:
+        """See :meth:`TargetSampler.draw`.
+
+        Reports ``acceptance`` (share of candidates), ``candidates`` per anchor, ``missing``
+        completions, the ``total_variation`` of what is accepted from the target, and
+        ``log_partition``.
+        """
+        rounds, accepted, weights = [], [], []
+        seed = int(torch.randint(1 << 62, (), generator=generator))
+        for number in range(self.rounds):
+            # A generator of its own for each round: how many there are moves no other draw.
+            own = torch.Generator().manual_seed((seed + number) % (1 << 63))
+            candidates = self.proposal.sample(target.language_model, batch, generator=own)
+            log_weights = target.log_weights(candidates)
+            uniforms = sequence_uniforms(batch.ids, tuple(log_weights.shape[1:]), own)
+            rounds.append(candidates)
+            weights.append(log_weights)
+            accepted.append(uniforms.log() < log_weights - self.log_beta)
+            enough = torch.cat(accepted, -1).sum(-1) >= self.samples
+            if (enough | ~candidates.anchor_mask).all():
+                break
+        everything = dataclasses.replace(
+            rounds[0],
+            completions=torch.cat([one.completions for one in rounds], 2),
+            completion_mask=torch.cat([one.completion_mask for one in rounds], 2),
+            log_probs=torch.cat([one.log_probs for one in rounds], 2),
+        )
+        kept, log_weights = torch.cat(accepted, -1), torch.cat(weights, -1)
+        if everything.samples < self.samples:
+            raise UserError(
+                f"{everything.samples} candidates in {self.rounds} rounds and {self.samples}"
+                " completions asked for: propose more a round, or allow more rounds"
+            )
+        # Accepted ones first, each in the order of its candidate.
+        order = kept.long().sort(dim=-1, descending=True, stable=True).indices
+        index = order[..., : self.samples]
+        found = estimate_partition(log_weights)
+        return TargetDraws(
+            picked(everything, index),
+            {
+                "acceptance": kept.double().mean(-1),
+                "candidates": torch.full_like(found.log_partition, everything.samples),
+                "missing": (self.samples - kept.sum(-1)).clamp(min=0).double(),
+                "total_variation": self._total_variation(log_weights),
+                "log_partition": found.log_partition,
+            },
+        )
+
+    def _total_variation(self, log_weights: torch.Tensor) -> torch.Tensor:
+        """``1/2 E_q |w/Z - min(w, beta)/Z_beta|``, by the same candidates."""
+        bounded = log_weights.clamp(max=self.log_beta)
+        count = log_weights.shape[-1]
+        nothing = (log_weights == -torch.inf).all(-1, keepdim=True)
+        whole = torch.where(nothing, 0, log_weights).softmax(-1) * count
+        cut = torch.where(nothing, 0, bounded).softmax(-1) * count
+        return (whole - cut).abs().mean(-1) / 2
