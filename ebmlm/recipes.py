@@ -11,9 +11,10 @@ from jsonargparse import class_from_function
 
 from ebmlm.objectives import recipes
 
-__all__ = ["EBFT", "RLVR", "SFT", "EBFTUnbiased"]
+__all__ = ["EBFT", "MMD", "RLVR", "SFT", "EBFTUnbiased"]
 
 EBFT = class_from_function(recipes.ebft, name="EBFT")
 EBFTUnbiased = class_from_function(recipes.ebft_unbiased, name="EBFTUnbiased")
+MMD = class_from_function(recipes.mmd, name="MMD")
 RLVR = class_from_function(recipes.rlvr, name="RLVR")
 SFT = class_from_function(recipes.sft, name="SFT")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from ebmlm.distribution import Categorical, TokenDistribution
 from ebmlm.energies.base import Energy
 from ebmlm.energies.feature_matching import FeatureMatchingEnergy, cosine, inner_product
+from ebmlm.energies.kernel_matching import KernelMatchingEnergy
 from ebmlm.energies.kl import KLEnergy
 from ebmlm.energies.length import LengthEnergy
 from ebmlm.energies.verifier import VerifierEnergy
@@ -20,6 +21,10 @@ from ebmlm.features.layers import LayerChoice
 from ebmlm.features.normalisation import Normalisation
 from ebmlm.features.pooling import Pooling
 from ebmlm.features.whitening import FeatureSpaceWhitening, NoWhitening, Whitening
+from ebmlm.kernels.bandwidth import MedianBandwidth
+from ebmlm.kernels.distances import Gaussian
+from ebmlm.kernels.features import FeatureKernel
+from ebmlm.kernels.vectors import VectorKernel
 from ebmlm.language_model import LanguageModel
 from ebmlm.objectives.cross_entropy import CrossEntropy
 from ebmlm.objectives.policy import PolicyObjective
@@ -29,7 +34,7 @@ from ebmlm.samplers.block_parallel import BlockParallelSampler
 from ebmlm.texts import Texts
 from ebmlm.verifiers.base import Verifier
 
-__all__ = ["ebft", "ebft_unbiased", "rlvr", "sft"]
+__all__ = ["ebft", "ebft_unbiased", "mmd", "rlvr", "sft"]
 
 
 def ebft(
@@ -125,6 +130,78 @@ def ebft_unbiased(
     anchors = StridedAnchors(stride, context) if anchors is None else anchors
     sampler = BlockParallelSampler(anchors, horizon, samples, Categorical(temperature))
     return PolicyObjective(sampler, energy, RLOO(), cross_entropy=cross_entropy)
+
+
+def mmd(
+    model: LanguageModel,
+    texts: Texts | None = None,
+    *,
+    kernel: VectorKernel | None = None,
+    anchors: AnchorPlacement | None = None,
+    horizon: int = 8,
+    stride: int = 8,
+    context: int = 8,
+    samples: int = 4,
+    distribution: TokenDistribution | None = None,
+    layers: LayerChoice | None = None,
+    pooling: Pooling | None = None,
+    normalisation: Normalisation | None = None,
+    whitening: Whitening | None = None,
+    alignment: float = 1.0,
+    diversity: float = 1.0,
+    kl: float = 0.0,
+    cross_entropy: float = 0.03,
+    estimator: Estimator | None = None,
+    network: LanguageModel | None = None,
+) -> PolicyObjective:
+    """Matching in the space of a kernel: the squared maximum mean discrepancy is minimised.
+
+    With the kernel ``Linear()`` it is :func:`ebft_unbiased` (docs/mathematics.md, "Kernel
+    matching").
+
+    Args:
+        model: the policy. The feature network and the reference are taken from it as it is now.
+        texts: not looked at.
+        kernel: of feature vectors; by default Gaussian, its bandwidth the median distance between
+            the real continuations of a batch.
+        anchors: where rollouts start; by default every ``stride`` tokens after ``context``.
+        horizon: tokens of a rollout at most.
+        stride: tokens between anchors.
+        context: tokens before a sequence's first anchor.
+        samples: rollouts per anchor.
+        distribution: how tokens are drawn; by default at temperature 1 without truncation.
+        layers: of the feature network; by default a quarter, a half and three quarters up.
+        pooling: by default the last token.
+        normalisation: by default the layers jointly to length one.
+        whitening: by default none.
+        alignment: coefficient of likeness to the real continuation.
+        diversity: coefficient of the rollouts' likeness to each other.
+        kl: coefficient beta of the KL divergence from the starting model, in nats a rollout.
+        cross_entropy: weight gamma of cross-entropy, nats a token.
+        estimator: by default RLOO with sequence credit, which is unbiased.
+        network: the feature network; by default a frozen copy of the policy.
+
+    Raises:
+        UserError: for an option out of range, or parts that do not fit together.
+    """
+    frozen = model.frozen() if network is None or kl else None
+    features = HiddenStateFeatures(network or _present(frozen), layers, pooling, normalisation)
+    kernel = Gaussian(MedianBandwidth()) if kernel is None else kernel
+    energy: Energy = KernelMatchingEnergy(
+        FeatureKernel(features, kernel, whitening), alignment, diversity
+    )
+    if not 0 <= kl < float("inf"):
+        raise UserError(f"kl is {kl}: the coefficient must be finite and at least 0")
+    if kl:
+        energy = energy + kl * KLEnergy()
+    anchors = StridedAnchors(stride, context) if anchors is None else anchors
+    return PolicyObjective(
+        BlockParallelSampler(anchors, horizon, samples, distribution),
+        energy,
+        RLOO() if estimator is None else estimator,
+        reference=frozen if kl else None,
+        cross_entropy=cross_entropy,
+    )
 
 
 def rlvr(
