@@ -6,12 +6,13 @@ import pytest
 import torch
 from hypothesis import given
 
-from ebmlm.energies import KernelMatchingEnergy
+from ebmlm.energies import KernelMatchingEnergy, cosine
 from ebmlm.features import FeatureSpaceWhitening
 from ebmlm.kernels import FeatureKernel, Linear, NGramKernel, NormalisedKernel, SubsequenceKernel
 from ebmlm.rollouts import Rollouts
 from ebmlm.testing import check_energy
 from ebmlm.testing.strategies import rollouts as any_rollouts
+from tests.exact import Toy
 from tests.kernels.helpers import assert_semi_definite, strings_of, table_features
 
 
@@ -33,9 +34,6 @@ def test_every_continuation_is_as_like_itself_as_any_other(drawn: Rollouts) -> N
 
 
 def test_it_is_the_cosine_of_features() -> None:
-    from ebmlm.energies import cosine
-    from tests.exact import Toy
-
     features, drawn = table_features(), Toy(vocabulary=3).groups(2)
     values = NormalisedKernel(FeatureKernel(features, Linear()))(drawn)
     seen = features(drawn)

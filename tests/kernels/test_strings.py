@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from hypothesis import given
 
+from ebmlm.distribution import Categorical
 from ebmlm.errors import UserError
 from ebmlm.kernels.strings import checked_weights, string_kernel
-from ebmlm.rollouts import Rollouts
+from ebmlm.rollouts import Rollouts, SequenceBatch, gather_continuations
 from ebmlm.testing.strategies import rollouts as any_rollouts
 from tests.kernels.helpers import strings_of
 
@@ -39,15 +42,12 @@ def test_which_tokens_are_equal(drawn: Rollouts) -> None:
 
 
 def test_references_may_be_longer_or_shorter() -> None:
-    from ebmlm.distribution import Categorical
-    from ebmlm.rollouts import SequenceBatch, gather_continuations
-
     batch = SequenceBatch.of(torch.tensor([[0, 1, 2, 0, 1]]))
     anchors, mask = torch.tensor([[1]]), torch.ones(1, 1, dtype=torch.bool)
     drawn = Rollouts.given(batch, anchors, mask, torch.tensor([[[[1, 2]]]]), Categorical())
     for length in (1, 2, 4):
         references, real = gather_continuations(batch, anchors, mask, length)
-        changed = Rollouts(**{**drawn.__dict__, "references": references, "reference_mask": real})
+        changed = dataclasses.replace(drawn, references=references, reference_mask=real)
         values = string_kernel(changed, lambda equal: equal.sum((-1, -2)).double())
         # 1 2 against 1, 1 2 and 1 2 0 1.
         assert values.references.tolist() == [[[{1: 1.0, 2: 2.0, 4: 3.0}[length]]]]
