@@ -43,9 +43,11 @@ class FeatureKernel(Kernel):
 
     @torch.no_grad()
     def __call__(self, rollouts: Rollouts) -> KernelValues:
-        """See :meth:`Kernel.__call__`; in the precision of the features."""
+        """See :meth:`Kernel.__call__`; in the features' precision, inside autocast too."""
         blocks = self.features(rollouts).split()
-        values = [self._of_block(block, rollouts.anchor_mask) for block in blocks]
+        # Networks may compute in lower precision: the differences of their features may not.
+        with torch.autocast(rollouts.anchors.device.type, enabled=False):
+            values = [self._of_block(block, rollouts.anchor_mask) for block in blocks]
         total = values[0]
         for value in values[1:]:
             total = total + value

@@ -129,6 +129,21 @@ def test_it_carries_no_gradient() -> None:
     assert not any(each.requires_grad for each in (values.pairs, values.references, values.own))
 
 
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda part: type(part).__name__)
+def test_a_region_of_lower_precision_rounds_no_energy(function: VectorKernel) -> None:
+    generator = torch.Generator().manual_seed(0)
+    drawn = Features(
+        torch.randn(2, 2, 3, 40, generator=generator),
+        torch.randn(2, 2, 40, generator=generator),
+        (40,),
+    )
+    kernel, rollouts = FeatureKernel(Given(drawn), function), valid_anchors(drawn)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = kernel(rollouts).gram()
+    assert rounded.dtype == torch.float32
+    torch.testing.assert_close(rounded, kernel(rollouts).gram(), atol=0, rtol=0)
+
+
 @pytest.mark.parametrize("function", FUNCTIONS[:5], ids=lambda part: type(part).__name__)
 def test_matching_under_it_keeps_every_law(function: VectorKernel) -> None:
     kernel = FeatureKernel(table_features(apart=True), function)
