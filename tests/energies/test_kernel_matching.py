@@ -35,10 +35,12 @@ from ebmlm.kernels import (
     NormalisedKernel,
     SubsequenceKernel,
 )
+from ebmlm.objectives import PolicyObjective
 from ebmlm.rollouts import Rollouts, Scores
+from ebmlm.samplers import BlockParallelSampler, StridedAnchors
 from ebmlm.testing import check_energy
 from tests.exact import Toy, exact_gradient, expectation, expected_estimate
-from tests.helpers import seeded
+from tests.helpers import packed_batch, pair, seeded
 
 TOYS = {
     "three tokens": Toy(vocabulary=3),
@@ -162,6 +164,22 @@ def test_it_keeps_every_law() -> None:
     energy = KernelMatchingEnergy(kernel, 1.0, 0.5) + 0.1 * KLEnergy()
     assert check_energy(energy, examples=15)
     assert check_energy(KernelMatchingEnergy(kernel, diversity=0.0), examples=15)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_a_model_of_lower_precision_learns_from_words(mixed: bool) -> None:
+    """Kernels of strings are float64; parameters and their gradient stay float32."""
+    model, _ = pair("llama", torch.float32)
+    sampler = BlockParallelSampler(StridedAnchors(4, 3), 4, 3)
+    energy = KernelMatchingEnergy(NormalisedKernel(NGramKernel([1.0, 1.0])))
+    objective = PolicyObjective(sampler, energy, RLOO(), cross_entropy=0.03)
+    with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+        estimate = objective.loss(model, packed_batch(vocabulary=5), generator=seeded(0))
+    estimate.loss.backward()
+    found = [each.grad for each in model.model.parameters() if each.grad is not None]
+    assert found
+    assert all(each.dtype == torch.float32 and each.isfinite().all() for each in found)
+    assert float(estimate.metrics["alignment"]) > 0
 
 
 class _Given(FeatureMap):
