@@ -178,7 +178,9 @@ def test_yaml_is_a_run(text: str, tmp_path: Path) -> None:
     path = tmp_path / "shown.yaml"
     path.write_text(text, encoding="utf-8")
     namespace = pipeline_from(training_parser("ebmlm train", "a test"), [str(path)])
-    namespace.objective(TabularLanguageModel(3, 2, layers=30, hidden=256), Texts(cast(Any, None), {}))
+    namespace.objective(
+        TabularLanguageModel(3, 2, layers=30, hidden=256), Texts(cast(Any, None), {})
+    )
 
 
 @pytest.mark.parametrize("words", command_lines())

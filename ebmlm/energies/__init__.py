@@ -10,6 +10,11 @@ from ebmlm.energies.feature_matching import (
     inner_product,
 )
 from ebmlm.energies.function import FunctionEnergy
+from ebmlm.energies.kernel_matching import (
+    KernelMatchingEnergy,
+    kernel_matching_terms,
+    squared_discrepancy,
+)
 from ebmlm.energies.kl import KLEnergy, k1, k2, k3
 from ebmlm.energies.length import LengthEnergy
 from ebmlm.energies.verifier import VerifierEnergy
@@ -20,6 +25,7 @@ __all__ = [
     "FeatureMatchingEnergy",
     "FunctionEnergy",
     "KLEnergy",
+    "KernelMatchingEnergy",
     "LengthEnergy",
     "ScaledEnergy",
     "SumEnergy",
@@ -30,4 +36,6 @@ __all__ = [
     "k1",
     "k2",
     "k3",
+    "kernel_matching_terms",
+    "squared_discrepancy",
 ]
