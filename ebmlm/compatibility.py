@@ -134,10 +134,18 @@ def check_tree_attention(model: TransformersLanguageModel, install: Callable[[],
     finally:
         model.model.train(training)
         torch.clear_autocast_cache()
-    difference = max(float((other - alone).abs().max()) for other in (tree, grown))
+    gaps = torch.stack([(other - alone).abs() for other in (tree, grown)])
+    # Coarse rounding depends on how many rows are computed at once, and hits single tokens hard.
+    coarse = torch.finfo(model.model.dtype).eps > 1e-4
+    difference = float(gaps.mean() if coarse else gaps.max())
     if not difference <= _TOLERANCE.get(model.model.dtype, 0.25):
         raise _refuse(
             config,
             f"scored as a tree, a probe differs by {difference:.2g} nats from plain forward passes"
-            " (recurrent state, position biases, or attention or logits of its own kind)",
+            " (recurrent state, position biases, or attention or logits of its own kind"
+            + (
+                ", or eight-bit weights, whose rounding depends on what is computed together)"
+                if getattr(model.model, "is_loaded_in_8bit", False)
+                else ")"
+            ),
         )

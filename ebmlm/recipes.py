@@ -14,6 +14,7 @@ from ebmlm.objectives import feature_recipes, recipes
 
 __all__ = [
     "EBFT",
+    "MMD",
     "RLVR",
     "SFT",
     "CharacterNGrams",
@@ -29,6 +30,7 @@ __all__ = [
 
 EBFT = class_from_function(recipes.ebft, name="EBFT")
 EBFTUnbiased = class_from_function(recipes.ebft_unbiased, name="EBFTUnbiased")
+MMD = class_from_function(recipes.mmd, name="MMD")
 RLVR = class_from_function(recipes.rlvr, name="RLVR")
 SFT = class_from_function(recipes.sft, name="SFT")
 

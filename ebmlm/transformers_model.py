@@ -116,12 +116,13 @@ class TransformersLanguageModel(LanguageModel):
             states = self._run(modules, tree.tokens, tree.positions, self._tree_attention(tree))
             mask = rollouts.token_mask()
             row = mask.nonzero()[:, 0]
-            scored = score_rows(
-                modules(self.head),
-                states[row, tree.parents[mask]],
-                rollouts.completions[mask],
-                rollouts.distribution,
-            )
+            with self._context():
+                scored = score_rows(
+                    modules(self.head),
+                    states[row, tree.parents[mask]],
+                    rollouts.completions[mask],
+                    rollouts.distribution,
+                )
             completions = scored.new_zeros(mask.shape).masked_scatter(mask, scored)
             if not sequences:
                 return Scoring(completions)
@@ -219,7 +220,9 @@ class TransformersLanguageModel(LanguageModel):
     def _score_trunk(self, modules: Rounded, states: Tensor, batch: SequenceBatch) -> Tensor:
         mask = batch.target_mask()
         predicting = states[:, :-1][mask[:, 1:]]
-        scored = score_rows(modules(self.head), predicting, batch.sequences[mask], Categorical())
+        targets = batch.sequences[mask]
+        with self._context():
+            scored = score_rows(modules(self.head), predicting, targets, Categorical())
         return scored.new_zeros(mask.shape).masked_scatter(mask, scored)
 
     def check_length(self, length: int) -> None:

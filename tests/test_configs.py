@@ -11,6 +11,8 @@ import pytest
 from ebmlm.cli.parsing import pipeline_from
 from ebmlm.cli.train import pipeline_of, training_parser
 from ebmlm.comparison import Arm, check_alike
+from ebmlm.models.adapters import parse_peft_config
+from ebmlm.models.quantised import parse_quantization_config
 from ebmlm.objectives import CrossEntropy, Objective, PolicyObjective
 from ebmlm.testing import TabularLanguageModel
 from ebmlm.texts import Texts
@@ -66,7 +68,30 @@ def test_the_packaged_demo_is_a_run() -> None:
     assert first == "# ebmlm demo"
 
 
-TASKS = sorted((ROOT / "examples" / "configs").glob("*/*.yaml"))
+ADAPTERS = sorted((ROOT / "examples" / "configs" / "adapters").glob("*.yaml"))
+STUDIES = sorted((ROOT / "examples" / "studies").glob("*/*.yaml"))
+TASKS = sorted(set((ROOT / "examples" / "configs").glob("*/*.yaml")) - set(ADAPTERS))
+
+
+@pytest.mark.parametrize("path", [*ADAPTERS, *STUDIES], ids=lambda path: path.stem)
+def test_other_configurations_open_with_their_launch_line_and_are_runs(path: Path) -> None:
+    first = path.read_text(encoding="utf-8").splitlines()[0]
+    assert first == f"# ebmlm train {path.relative_to(ROOT).as_posix()}"
+    namespace = parsed(path)
+    assert (namespace.peft_config is not None) == (path in ADAPTERS)
+    if path.stem != "minilm":
+        # That one loads an encoder.
+        built(namespace)
+
+
+def test_adapters_are_trained_on_what_all_weights_are() -> None:
+    whole = parsed(ROOT / "examples" / "configs" / "ebft.yaml")
+    for path in ADAPTERS:
+        run = parsed(path)
+        parse_peft_config(run.peft_config)
+        parse_quantization_config(run.quantization_config)
+        for name in ("model", "data", "evaluation"):
+            assert repr(getattr(run, name)) == repr(getattr(whole, name)), name
 
 
 def test_every_task_has_the_three_arms() -> None:

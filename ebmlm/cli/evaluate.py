@@ -95,9 +95,10 @@ def _parser() -> ConfigParser:
         help="on the command line, a JSON file to write, which compares with others; in a"
         " configuration it is the run folder and means nothing here",
     )
-    for name in ("objective", "resume"):
+    unread = ("objective", "peft_config", "resume")
+    for name in unread:
         parser.add_argument(f"--{name}", type=_Unread, default=None, help="means nothing here")
-    parser.add_class_arguments(Pipeline, None, skip={"objective", "output", "resume"})
+    parser.add_class_arguments(Pipeline, None, skip={*unread, "output"})
     return parser
 
 

@@ -12,6 +12,11 @@ from ebmlm.energies.feature_matching import (
     inner_product,
 )
 from ebmlm.energies.function import FunctionEnergy
+from ebmlm.energies.kernel_matching import (
+    KernelMatchingEnergy,
+    kernel_matching_terms,
+    squared_discrepancy,
+)
 from ebmlm.energies.kl import KLEnergy, k1, k2, k3
 from ebmlm.energies.length import LengthEnergy
 from ebmlm.energies.linear import LinearEnergy
@@ -25,6 +30,7 @@ __all__ = [
     "FeatureMatchingEnergy",
     "FunctionEnergy",
     "KLEnergy",
+    "KernelMatchingEnergy",
     "LengthEnergy",
     "LinearEnergy",
     "ScaledEnergy",
@@ -36,4 +42,6 @@ __all__ = [
     "k1",
     "k2",
     "k3",
+    "kernel_matching_terms",
+    "squared_discrepancy",
 ]

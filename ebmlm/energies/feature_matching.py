@@ -53,11 +53,14 @@ def feature_matching_terms(
     whitening = NoWhitening() if whitening is None else whitening
     blocks = features.split()
     unary, pairwise = torch.zeros(()), torch.zeros(())
-    for index, block in enumerate(blocks):
-        rollouts, references = whitening.for_block(index)(block, anchor_mask)
-        unary = unary.to(rollouts) + similarity(rollouts, references) / len(blocks)
-        products = torch.einsum("b k n f, b k m f -> b k n m", rollouts, rollouts)
-        pairwise = pairwise.to(rollouts) + products / len(blocks)
+    # Networks may compute in lower precision: the products of their features, of which small
+    # differences count, may not.
+    with torch.autocast(features.rollouts.device.type, enabled=False):
+        for index, block in enumerate(blocks):
+            rollouts, references = whitening.for_block(index)(block, anchor_mask)
+            unary = unary.to(rollouts) + similarity(rollouts, references) / len(blocks)
+            products = torch.einsum("b k n f, b k m f -> b k n m", rollouts, rollouts)
+            pairwise = pairwise.to(rollouts) + products / len(blocks)
     samples = pairwise.shape[-1]
     others = ~torch.eye(samples, dtype=torch.bool, device=pairwise.device)
     pairwise = torch.where(others, pairwise, 0)

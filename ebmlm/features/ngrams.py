@@ -23,7 +23,7 @@ class NGramFeatures(FeatureMap):
 
     Each n-gram is hashed to a feature and a sign (Weinberger et al. 2009), so that inner products
     are unbiased estimates, over hashes, of those of the full counts: of the n-gram spectrum kernel
-    (docs/mathematics.md, eq. 14). The hash is fixed by ``seed``, the same on every machine.
+    (docs/mathematics.md, eq. 17). The hash is fixed by ``seed``, the same on every machine.
 
     Args:
         orders: lengths of n-grams that are counted.

@@ -2,7 +2,7 @@
 
 A random matrix R of k rows with independent entries of variance 1/k keeps inner products in
 expectation: ``E <Rx, Ry> = <x, y>`` with variance ``(|x|^2 |y|^2 + <x, y>^2) / k`` for normal
-entries (Johnson and Lindenstrauss 1984; docs/mathematics.md, eq. 12).
+entries (Johnson and Lindenstrauss 1984; docs/mathematics.md, eq. 15).
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class RandomProjection(FeatureMap):
 def projection_error(left: Tensor, right: Tensor, width: int) -> Tensor:
     """Standard error (...) of inner products of vectors (..., feature) after a random projection.
 
-    ``sqrt((|x|^2 |y|^2 + <x, y>^2) / width)`` (docs/mathematics.md, eq. 12).
+    ``sqrt((|x|^2 |y|^2 + <x, y>^2) / width)`` (docs/mathematics.md, eq. 15).
     """
     lengths = left.square().sum(-1) * right.square().sum(-1)
     inner = (left * right).sum(-1)

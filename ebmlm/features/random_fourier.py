@@ -4,7 +4,7 @@ A kernel ``k(x, y) = kappa(x - y)`` is the characteristic function of a distribu
 (Bochner's theorem). With frequencies w_1..w_m drawn from it, the 2m features
 ``m^(-1/2) (cos w_i.x, sin w_i.x)`` have inner products that are unbiased estimates of the kernel,
 with a standard error of at most ``(2m)^(-1/2)`` (Rahimi and Recht 2007; Sutherland and Schneider
-2015; docs/mathematics.md, eq. 13).
+2015; docs/mathematics.md, eq. 16).
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ebmlm.errors import UserError
+from ebmlm.models.adapters import base_name, is_adapter, load_adapter
 from ebmlm.models.hub import hub_snapshot
 from ebmlm.models.packaged import PACKAGED_MODELS
+from ebmlm.models.quantised import keep_gradients, parse_quantization_config
 from ebmlm.models.resolve import resolve
 from ebmlm.models.tokeniser import load_tokeniser
 
@@ -21,24 +24,33 @@ __all__ = ["load_pretrained"]
 
 
 def load_pretrained(
-    name: str | Path, dtype: torch.dtype = torch.float32
+    name: str | Path,
+    dtype: torch.dtype = torch.float32,
+    quantization_config: Mapping[str, Any] | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load a causal language model and its tokeniser, in evaluation mode, on the CPU.
 
     Weights are read from safetensors files only, and no code that comes with a model is run. A
-    tokeniser without a padding token pads with its end-of-sequence token.
+    tokeniser without a padding token pads with its end-of-sequence token. A folder of PEFT adapters
+    is loaded with the model that it says it is for.
 
     Args:
         name: a packaged name, the path of a model folder or a hub id; see `resolve`.
-        dtype: the parameters' type.
+        dtype: the parameters' type; adapters stay in float32.
+        quantization_config: in transformers' own format, for weights of four or eight bits; see
+            :mod:`ebmlm.models.quantised`.
 
     Raises:
         UserError: if the model cannot be found, read or completed from its files.
     """
+    quantised = parse_quantization_config(quantization_config)
     resolved = resolve(name)
     folder = resolved if isinstance(resolved, Path) else _from_hub(resolved)
+    if is_adapter(folder):
+        base, tokeniser = load_pretrained(base_name(folder), dtype, quantization_config)
+        return load_adapter(base, folder), tokeniser
     tokeniser = _tokeniser(name, folder)
-    return _model(name, folder, dtype), tokeniser
+    return _model(name, folder, dtype, quantised), tokeniser
 
 
 def _from_hub(hub_id: str) -> Path:
@@ -67,7 +79,7 @@ def _tokeniser(name: str | Path, folder: Path) -> PreTrainedTokenizerBase:
     return tokeniser
 
 
-def _model(name: str | Path, folder: Path, dtype: torch.dtype) -> PreTrainedModel:
+def _model(name: str | Path, folder: Path, dtype: torch.dtype, quantised: Any) -> PreTrainedModel:
     from transformers import AutoModelForCausalLM
 
     auto: Any = AutoModelForCausalLM
@@ -76,6 +88,7 @@ def _model(name: str | Path, folder: Path, dtype: torch.dtype) -> PreTrainedMode
         model, report = auto.from_pretrained(
             folder,
             dtype=dtype,
+            quantization_config=quantised,
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
@@ -91,6 +104,7 @@ def _model(name: str | Path, folder: Path, dtype: torch.dtype) -> PreTrainedMode
             f"the weights of '{name}' lack {missing[0]}{more}: it is not a complete"
             f" {type(model).__name__}; give a model trained for causal language modelling"
         )
+    keep_gradients(model)
     return model
 
 

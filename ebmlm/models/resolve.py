@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from ebmlm.errors import UserError
+from ebmlm.models.adapters import is_adapter
 from ebmlm.models.cache import cache_folder, publish
 from ebmlm.models.convert import convert, require_gguf
 from ebmlm.models.fetch import PipError, fetch
@@ -60,13 +61,8 @@ def _looks_like_path(name: str) -> bool:
 
 
 def _validated(folder: Path) -> Path:
-    if (folder / "config.json").is_file():
+    if (folder / "config.json").is_file() or is_adapter(folder):
         return folder
-    if (folder / "adapter_config.json").is_file():
-        raise UserError(
-            f"{folder} holds a PEFT adapter and no config.json: merge the adapter into its model"
-            " (merge_and_unload, then save_pretrained) and give that folder"
-        )
     raise UserError(
         f"{folder} has no config.json: give a folder written by save_pretrained, with config.json,"
         " model.safetensors and the tokeniser's files"

@@ -14,6 +14,7 @@ from ebmlm.energies.feature_matching import (
     cosine,
     inner_product,
 )
+from ebmlm.energies.kernel_matching import KernelMatchingEnergy
 from ebmlm.energies.kl import KLEnergy
 from ebmlm.energies.length import LengthEnergy
 from ebmlm.energies.verifier import VerifierEnergy
@@ -27,6 +28,10 @@ from ebmlm.features.layers import LayerChoice
 from ebmlm.features.normalisation import Normalisation
 from ebmlm.features.pooling import Pooling
 from ebmlm.features.whitening import NoWhitening, Whitening
+from ebmlm.kernels.bandwidth import MedianBandwidth
+from ebmlm.kernels.distances import Gaussian
+from ebmlm.kernels.features import FeatureKernel
+from ebmlm.kernels.vectors import VectorKernel
 from ebmlm.language_model import LanguageModel
 from ebmlm.objectives.cross_entropy import CrossEntropy
 from ebmlm.objectives.feature_recipes import FeatureRecipe
@@ -37,7 +42,7 @@ from ebmlm.samplers.block_parallel import BlockParallelSampler
 from ebmlm.texts import Texts
 from ebmlm.verifiers.base import Verifier
 
-__all__ = ["ebft", "ebft_unbiased", "rlvr", "sft"]
+__all__ = ["ebft", "ebft_unbiased", "mmd", "rlvr", "sft"]
 
 
 def ebft(
@@ -94,17 +99,9 @@ def ebft(
         UserError: for an option out of range, or parts that do not fit together.
     """
     frozen = model.frozen() if kl or (network is None and features is None) else None
-    hidden = {"layers": layers, "pooling": pooling, "normalisation": normalisation}
-    matched: FeatureMap
-    if features is None:
-        matched = HiddenStateFeatures(network or _present(frozen), layers, pooling, normalisation)
-    elif given := [name for name, value in {**hidden, "network": network}.items() if value]:
-        raise UserError(
-            f"features and {given[0]} are both given: {given[0]} is an option of hidden-state"
-            " features; give it to the recipe in features instead"
-        )
-    else:
-        matched = features(model, _needed(texts))
+    matched = _matched(
+        model, texts, features, network or frozen, layers, pooling, normalisation, network
+    )
     whitening = FeatureSpaceWhitening() if whitening is None else whitening
     energy: Energy = FeatureMatchingEnergy(
         matched, alignment, diversity, whitening, similarity=similarity
@@ -153,6 +150,82 @@ def ebft_unbiased(
     anchors = StridedAnchors(stride, context) if anchors is None else anchors
     sampler = BlockParallelSampler(anchors, horizon, samples, Categorical(temperature))
     return PolicyObjective(sampler, energy, RLOO(), cross_entropy=cross_entropy)
+
+
+def mmd(
+    model: LanguageModel,
+    texts: Texts | None = None,
+    *,
+    kernel: VectorKernel | None = None,
+    anchors: AnchorPlacement | None = None,
+    horizon: int = 8,
+    stride: int = 8,
+    context: int = 8,
+    samples: int = 4,
+    distribution: TokenDistribution | None = None,
+    layers: LayerChoice | None = None,
+    pooling: Pooling | None = None,
+    normalisation: Normalisation | None = None,
+    whitening: Whitening | None = None,
+    alignment: float = 1.0,
+    diversity: float = 1.0,
+    kl: float = 0.0,
+    cross_entropy: float = 0.03,
+    estimator: Estimator | None = None,
+    features: FeatureRecipe | None = None,
+    network: LanguageModel | None = None,
+) -> PolicyObjective:
+    """Matching in the space of a kernel: the squared maximum mean discrepancy is minimised.
+
+    With the kernel ``Linear()`` it is :func:`ebft_unbiased` (docs/mathematics.md, "Kernel
+    matching").
+
+    Args:
+        model: the policy. The feature network and the reference are taken from it as it is now.
+        texts: not looked at.
+        kernel: of feature vectors; by default Gaussian, its bandwidth the median distance between
+            the real continuations of a batch.
+        anchors: where rollouts start; by default every ``stride`` tokens after ``context``.
+        horizon: tokens of a rollout at most.
+        stride: tokens between anchors.
+        context: tokens before a sequence's first anchor.
+        samples: rollouts per anchor.
+        distribution: how tokens are drawn; by default at temperature 1 without truncation.
+        layers: of the feature network; by default a quarter, a half and three quarters up.
+        pooling: by default the last token.
+        normalisation: by default the layers jointly to length one.
+        whitening: by default none.
+        alignment: coefficient of likeness to the real continuation.
+        diversity: coefficient of the rollouts' likeness to each other.
+        kl: coefficient beta of the KL divergence from the starting model, in nats a rollout.
+        cross_entropy: weight gamma of cross-entropy, nats a token.
+        estimator: by default RLOO with sequence credit, which is unbiased.
+        features: what the kernel compares instead of hidden states; see :func:`ebft`.
+        network: the feature network; by default a frozen copy of the policy.
+
+    Raises:
+        UserError: for an option out of range, or parts that do not fit together.
+    """
+    frozen = model.frozen() if kl or (network is None and features is None) else None
+    matched = _matched(
+        model, texts, features, network or frozen, layers, pooling, normalisation, network
+    )
+    kernel = Gaussian(MedianBandwidth()) if kernel is None else kernel
+    energy: Energy = KernelMatchingEnergy(
+        FeatureKernel(matched, kernel, whitening), alignment, diversity
+    )
+    if not 0 <= kl < float("inf"):
+        raise UserError(f"kl is {kl}: the coefficient must be finite and at least 0")
+    if kl:
+        energy = energy + kl * KLEnergy()
+    anchors = StridedAnchors(stride, context) if anchors is None else anchors
+    return PolicyObjective(
+        BlockParallelSampler(anchors, horizon, samples, distribution),
+        energy,
+        RLOO() if estimator is None else estimator,
+        reference=frozen if kl else None,
+        cross_entropy=cross_entropy,
+    )
 
 
 def rlvr(
@@ -209,6 +282,34 @@ def sft(model: LanguageModel, texts: Texts | None = None) -> CrossEntropy:
     On prompt-completion pairs it is that of the completions.
     """
     return CrossEntropy()
+
+
+def _matched(
+    model: LanguageModel,
+    texts: Texts | None,
+    features: FeatureRecipe | None,
+    hidden: LanguageModel | None,
+    layers: LayerChoice | None,
+    pooling: Pooling | None,
+    normalisation: Normalisation | None,
+    network: LanguageModel | None,
+) -> FeatureMap:
+    """What a recipe makes, or hidden states of the network ``hidden``; not both."""
+    if features is None:
+        return HiddenStateFeatures(_present(hidden), layers, pooling, normalisation)
+    options = {
+        "layers": layers,
+        "pooling": pooling,
+        "normalisation": normalisation,
+        "network": network,
+    }
+    for name, value in options.items():
+        if value is not None:
+            raise UserError(
+                f"features and {name} are both given: {name} is an option of hidden-state"
+                " features; give it to the recipe in features instead"
+            )
+    return features(model, _needed(texts))
 
 
 def _needed(texts: Texts | None) -> Texts:

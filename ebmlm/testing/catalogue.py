@@ -13,6 +13,7 @@ from ebmlm.distribution import Categorical
 from ebmlm.energies import (
     FeatureMatchingEnergy,
     FunctionEnergy,
+    KernelMatchingEnergy,
     KLEnergy,
     LengthEnergy,
     VerifierEnergy,
@@ -46,6 +47,19 @@ from ebmlm.features import (
     TokenReading,
     Unnormalised,
     Whitened,
+)
+from ebmlm.kernels import (
+    FeatureKernel,
+    Gaussian,
+    Laplace,
+    Linear,
+    MedianBandwidth,
+    NGramKernel,
+    NormalisedKernel,
+    Polynomial,
+    RationalQuadratic,
+    SubsequenceKernel,
+    VectorKernel,
 )
 from ebmlm.language_model import LanguageModel
 from ebmlm.objectives import PolicyObjective, recipes
@@ -105,6 +119,10 @@ def _matching(**options: Any) -> FeatureMatchingEnergy:
 def _metric() -> MetricWhitening:
     generator = torch.Generator().manual_seed(2)
     return MetricWhitening(Metric.of(torch.randn(9, 9, generator=generator, dtype=torch.float64)))
+
+
+def _kernel(function: VectorKernel, **options: float) -> KernelMatchingEnergy:
+    return KernelMatchingEnergy(FeatureKernel(_features(), function), **options)
 
 
 def _length(rollouts: Rollouts) -> torch.Tensor:
@@ -192,6 +210,17 @@ ENERGIES = Kind(
         "FeatureMatching, batch metric": partial(_matching, whitening=BatchMetricWhitening()),
         "FeatureMatching, running metric": _running,
         "KL": KLEnergy,
+        "KernelMatching, linear": lambda: _kernel(Linear()),
+        "KernelMatching, Gaussian": lambda: _kernel(Gaussian(0.5)),
+        "KernelMatching, Laplace": lambda: _kernel(Laplace(2.0), diversity=0.5),
+        "KernelMatching, mixture": lambda: _kernel(Polynomial(2) + 0.5 * RationalQuadratic(0.5)),
+        "KernelMatching, median bandwidth": lambda: _kernel(Gaussian(MedianBandwidth())),
+        "KernelMatching, n-grams": lambda: KernelMatchingEnergy(
+            NormalisedKernel(NGramKernel([1.0, 1.0]))
+        ),
+        "KernelMatching, subsequences": lambda: KernelMatchingEnergy(
+            NormalisedKernel(SubsequenceKernel(0.5))
+        ),
         "FeatureMatching + 0.1 KL": lambda: _matching() + 0.1 * KLEnergy(),
         "FunctionEnergy": partial(FunctionEnergy, _length),
         "Length": partial(LengthEnergy, 1),
@@ -201,7 +230,10 @@ ENERGIES = Kind(
     {
         "FeatureMatching, batch metric": {
             "neighbours_move_no_energy": "one metric for the whole batch"
-        }
+        },
+        "KernelMatching, median bandwidth": {
+            "neighbours_move_no_energy": "one bandwidth for the whole batch"
+        },
     },
 )
 
@@ -300,11 +332,14 @@ OBJECTIVES = Kind(
         ),
         "EBFT, unbiased": lambda: recipes.ebft_unbiased,
         "EBFT, unbiased, small": _small(recipes.ebft_unbiased, temperature=0.7),
+        "MMD": _small(recipes.mmd, kernel=Gaussian(0.5)),
+        "MMD, median bandwidth": _small(recipes.mmd),
         "SFT": lambda: recipes.sft,
         "GroupNorm of a function": lambda: _group_norm,
         "RLOO on prompts, with KL": lambda: _prompted,
     },
     bugs.OBJECTIVE_BUGS,
+    {"MMD, median bandwidth": {"gradients_of_pieces_add_up": "one bandwidth for the whole batch"}},
 )
 
 KINDS = (ESTIMATORS, ENERGIES, SAMPLERS, FEATURE_MAPS, LANGUAGE_MODELS, OBJECTIVES)

@@ -57,6 +57,10 @@ class Pipeline:
         data: the text to train on and to hold out.
         objective: what is minimised: a recipe, or any callable of the policy and the run's texts.
         model: a packaged model's name, a model folder, or a Hugging Face id.
+        peft_config: adapters that are trained in place of the model's own weights, as in PEFT's
+            adapter_config.json: peft_type and the options of its class; null for all weights.
+        quantization_config: weights of four or eight bits under the adapters, in the format of
+            transformers' BitsAndBytesConfig.
         training: how it is trained.
         evaluation: how held-out text is measured.
         output: the run folder: checkpoint/, metrics.jsonl, curves.png, summary.json.
@@ -66,6 +70,8 @@ class Pipeline:
     data: RunData
     objective: Callable[[LanguageModel, Texts], Objective]
     model: str = "smollm2-135m"
+    peft_config: dict[str, Any] | None = None
+    quantization_config: dict[str, Any] | None = None
     training: TrainingOptions = field(default_factory=TrainingOptions)
     evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
     output: str = "runs/train"
@@ -176,15 +182,41 @@ class Pipeline:
         self, device: torch.device
     ) -> tuple[TransformersLanguageModel, PreTrainedTokenizerBase]:
         from ebmlm.models import load_pretrained
+        from ebmlm.models.adapters import attach, parse_peft_config
         from ebmlm.transformers_model import TransformersLanguageModel
 
+        if self.peft_config is None and self.quantization_config is not None:
+            raise UserError(
+                "quantization_config is given and peft_config is not: quantised weights cannot be"
+                " trained; give adapters to train on them (peft_type: LORA)"
+            )
+        if self.peft_config is not None:
+            parse_peft_config(self.peft_config)
+        # Frozen weights lose nothing by being kept in the type that passes round them to.
+        frozen = self.peft_config is not None and self.training.precision.uses_bfloat16()
         model: Any
-        model, tokeniser = load_pretrained(self.model)
-        return TransformersLanguageModel(model.to(device)), tokeniser
+        model, tokeniser = load_pretrained(
+            self.model,
+            torch.bfloat16 if frozen else torch.float32,
+            self.quantization_config,
+        )
+        if self.peft_config is not None:
+            if hasattr(model, "peft_config"):
+                raise UserError(
+                    f"{self.model} has adapters already and peft_config asks for others: leave"
+                    " peft_config out to go on training them, or merge them first"
+                )
+            model = attach(model, self.peft_config, name=self.model, seed=self.training.seed)
+        if self.quantization_config is None:
+            model = model.to(device)
+        return TransformersLanguageModel(model), tokeniser
 
     def _checkpoint_bytes(self, policy: TransformersLanguageModel) -> int:
+        # Of a model with adapters only these are written.
         weights = sum(
-            parameter.numel() * parameter.element_size() for parameter in policy.model.parameters()
+            parameter.numel() * parameter.element_size()
+            for parameter in policy.model.parameters()
+            if parameter.requires_grad
         )
         # A checkpoint to resume from has two moments beside the weights.
         resumable = 3 * weights * (self.training.keep_checkpoints + 1)
@@ -193,10 +225,13 @@ class Pipeline:
     def _announce(
         self, console: Any, policy: TransformersLanguageModel, text: PreparedData, empty: int
     ) -> None:
-        size = sum(parameter.numel() for parameter in policy.model.parameters())
+        parameters = list(policy.model.parameters())
+        size = sum(parameter.numel() for parameter in parameters)
+        trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+        share = "" if trained == size else f" ({trained / 1e6:.2f}M of them trained, in adapters)"
         bfloat16 = self.training.precision.uses_bfloat16()
         console.print(
-            f"model {self.model}: {size / 1e6:.0f}M parameters in float32,"
+            f"model {self.model}: {size / 1e6:.0f}M parameters{share},"
             f" computed in {'bfloat16' if bfloat16 else 'float32'} on {policy.device}\n"
             f"text: {len(text.train)} training and {len(text.validation)} held-out sequences of"
             f" {self.data.length} tokens, from"

@@ -19,6 +19,7 @@ from ebmlm.data.row import TextRow
 from ebmlm.errors import UserError
 from ebmlm.evaluation.base import Evaluation
 from ebmlm.evaluation.report import EvaluationReport
+from ebmlm.models.adapters import write_base_name
 from ebmlm.objectives.base import ItemCounts, Objective
 from ebmlm.rollouts import SequenceBatch
 from ebmlm.training.callbacks import EndOfStep
@@ -116,6 +117,9 @@ class EBMTrainer(Trainer):
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Write the model; in a checkpoint to resume from, also what the objective remembers."""
         super().save_model(output_dir, _internal_call)
+        if self.args.should_save:
+            folder = Path(output_dir or str(self.args.output_dir))
+            write_base_name(self.language_model.model, folder)
         if _internal_call and self.args.should_save and output_dir is not None:
             keep(self.objective, Path(output_dir))
 

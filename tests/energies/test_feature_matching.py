@@ -296,3 +296,21 @@ def test_samples_are_treated_alike(whitening: Whitening) -> None:
     theirs = feature_matching_terms(swapped, ones, whitening=whitening)
     torch.testing.assert_close(ours.unary[:, :, order], theirs.unary)
     torch.testing.assert_close(ours.pairwise, theirs.pairwise)
+
+
+def test_products_are_not_rounded_where_networks_are() -> None:
+    """Inside autocast features are what they are; advantages are their small differences."""
+    features = Features(
+        torch.randn(1, 2, 4, 32, generator=seeded(0)),
+        torch.randn(1, 2, 32, generator=seeded(1)),
+        (32,),
+    )
+    mask = torch.ones(1, 2, dtype=torch.bool)
+    for similarity in (inner_product, cosine):
+        expected = feature_matching_terms(features, mask, similarity=similarity)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = feature_matching_terms(features, mask, similarity=similarity)
+        assert found.unary.dtype == torch.float32
+        assert torch.equal(found.unary, expected.unary)
+        assert found.pairwise is not None and expected.pairwise is not None
+        assert torch.equal(found.pairwise, expected.pairwise)
