@@ -248,7 +248,7 @@ class Pipeline:
         # Two that are far apart: neighbours may come from one document.
         rows = [text.validation[index] for index in {0, len(text.validation) // 2}]
         distribution = self.evaluation.distribution or Categorical()
-        with trainer.compute_loss_context_manager():
+        with trainer.inference():
             return continuations(
                 trainer.language_model,
                 tokeniser,
