@@ -107,6 +107,7 @@ class FeatureMatchingReward:
         self.energy = energy
         self.tokenizer = tokenizer
         self.num_generations = num_generations
+        self.max_completion_length = max_completion_length
         self.reference = reference
         self.correction = correction
         self.device = device
@@ -120,21 +121,25 @@ class FeatureMatchingReward:
         completion_ids: Sequence[Sequence[int]],
         log_metric: Callable[[str, float], None] | None = None,
         **columns: Any,
-    ) -> list[float]:
+    ) -> list[float | None]:
         """Return a reward for each completion; the signature is that of TRL's reward functions.
+
+        The type is TRL's, too: none of the rewards is None.
 
         Args:
             prompts: texts, or conversations; of each completion.
             completions: likewise; compared with the tokens, to be sure of the tokeniser.
             completion_ids: their tokens.
-            log_metric: TRL's, takes a name and a number.
+            log_metric: TRL's, takes a name and a number; a method of the trainer, whose sizes are
+                then compared with those given here.
             columns: those of the data set, and whatever else TRL hands over.
 
         Raises:
-            UserError: for a missing column, completions that are no whole groups, another
+            UserError: for sizes other than the trainer's, a missing column, completions that are no whole groups, another
                 tokeniser's tokens, a completion over the length, a row without a reference, or a
                 reward that is not finite.
         """
+        self._check_sizes(log_metric)
         if self.reference not in columns:
             known = ", ".join(map(repr, columns)) or "none"
             raise UserError(
@@ -143,7 +148,7 @@ class FeatureMatchingReward:
                 " reference=..., and leave remove_unused_columns off"
             )
         references = columns[self.reference]
-        groups = groups_of(prompts, references, completion_ids, self.num_generations, columns)
+        groups = groups_of(prompts, references, completion_ids, self.num_generations)
         self._check_tokeniser(completions, completion_ids)
         rollouts = self._rollouts(groups).to(self.device)
         # Nobody may read these: TRL gives a reward function no log-probabilities.
@@ -159,7 +164,25 @@ class FeatureMatchingReward:
         if log_metric is not None:
             for name, values in {"mean": energies, **terms.metrics}.items():
                 log_metric(f"energy/{name}", float(values.mean()))
-        return [float(reward) for reward in rewards.flatten().tolist()]
+        return list(rewards.flatten().tolist())
+
+    def _check_sizes(self, log_metric: object) -> None:
+        """Refuse other sizes than the trainer's, which TRL tells to nobody.
+
+        Groups of another size may look right: halves of a group have one prompt, too.
+        """
+        trainer = getattr(log_metric, "__self__", None)
+        for name, ours in (
+            ("num_generations", self.num_generations),
+            ("num_generations_eval", self.num_generations),
+            ("max_completion_length", self.max_completion_length),
+        ):
+            theirs = getattr(trainer, name, ours)
+            if theirs != ours:
+                raise UserError(
+                    f"the trainer's {name} is {theirs} and the reward was told {ours}: both must"
+                    " be the same, in evaluations too"
+                )
 
     def _check_tokeniser(
         self, completions: Sequence[Any], completion_ids: Sequence[Sequence[int]]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from math import gcd
 from typing import Any
 
 from ebmlm.errors import UserError
@@ -13,7 +11,6 @@ from ebmlm.errors import UserError
 __all__ = ["Group", "groups_of"]
 
 _SHOWN = 40
-_PLAIN = (str, int, float, bool, type(None))
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,6 @@ def groups_of(
     references: Sequence[Any],
     completion_ids: Sequence[Sequence[int]],
     size: int,
-    columns: Mapping[str, Any],
 ) -> list[Group]:
     """Cut what TRL hands to a reward function into groups of consecutive completions.
 
@@ -45,11 +41,10 @@ def groups_of(
         references: of each completion.
         completion_ids: token ids of each completion.
         size: completions of a prompt, N.
-        columns: further columns of the data, which tell rows with the same prompt apart.
 
     Raises:
         UserError: where the completions are no whole groups, or a group has two prompts or two
-            references, or every group looks like a part of a larger one.
+            references.
     """
     count = len(prompts)
     if count == 0 or count % size:
@@ -68,34 +63,10 @@ def groups_of(
                     f" {_shown(values[start])} and {_shown(other)}: num_generations is {size} here"
                     " and must be the trainer's own"
                 )
-    _check_not_larger(prompts, references, size, columns)
     return [
         Group(prompts[start], references[start], completion_ids[start : start + size])
         for start in range(0, count, size)
     ]
-
-
-def _check_not_larger(
-    prompts: Sequence[Any], references: Sequence[Any], size: int, columns: Mapping[str, Any]
-) -> None:
-    """Refuse groups that always come in twos or more of the same: the trainer's are larger."""
-    told = [values for values in columns.values() if _is_plain(values, len(prompts))]
-    rows = zip(prompts, references, *told, strict=True)
-    whole = gcd(*(len(list(run)) for _, run in groupby(rows)))
-    if whole > size and whole % size == 0:
-        raise UserError(
-            f"each prompt has {whole} completions in a row and num_generations is {size} here:"
-            " give the trainer's own num_generations; or, where the data really has the same row"
-            " many times over, give its rows a column that tells them apart"
-        )
-
-
-def _is_plain(values: Any, count: int) -> bool:
-    return (
-        isinstance(values, list)
-        and len(values) == count
-        and all(isinstance(value, _PLAIN) for value in values)
-    )
 
 
 def _shown(value: Any) -> str:

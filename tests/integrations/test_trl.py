@@ -57,7 +57,7 @@ def rollouts_of(record: Record, step: int) -> Rollouts:
     rows = record.inputs[step]
     flat = [each for group in record.completions(step) for each in group]
     columns = [[row[name] for row in rows] for name in ("prompt", "reference")]
-    groups = groups_of(columns[0], columns[1], flat, SAMPLES, {})
+    groups = groups_of(columns[0], columns[1], flat, SAMPLES)
     drawn = GroupRollouts(TOKENISER, HORIZON, True)(groups)
     return Rollouts(**{**vars(drawn), "distribution": Categorical(TEMPERATURE)})
 
@@ -136,7 +136,7 @@ def test_uncorrected_rewards_are_minus_our_energies(
         assert {"energy/alignment", "energy/diversity"} <= logged.keys()
 
 
-def call(reward: FeatureMatchingReward, **changes: Any) -> list[float]:
+def call(reward: FeatureMatchingReward, **changes: Any) -> list[float | None]:
     """Call as TRL does, two prompts with four completions each."""
     prompts = ["a b"] * 4 + ["c"] * 4
     written = ["a", "b c", "d e f", "a", "g", "h h", "a b", "c"]
@@ -241,7 +241,6 @@ def test_refused_before_any_work(case: Any) -> None:
 BAD_CALLS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "no column": ({}, {"reference": None, "answer": [""] * 8}, r"'reference' among .*'answer'"),
     "groups too large": ({"num_generations": 8}, {}, "have two prompts, 'a b' and 'c'"),
-    "groups too small": ({"num_generations": 2}, {}, "has 4 completions in a row"),
     "groups cut": ({"num_generations": 3}, {}, "8 completions and num_generations 3"),
     "another tokeniser": (
         {},
@@ -270,21 +269,30 @@ def test_errors_reach_the_user_through_the_trainer(tmp_path: Path) -> None:
     )
     with pytest.raises(UserError, match="trainer's own processing_class"):
         run(RLOOTrainer, RLOOConfig, reward, tmp_path)
-    with pytest.raises(UserError, match="have two prompts"):
-        run(RLOOTrainer, RLOOConfig, reward_of(num_generations=8), tmp_path)
+
+
+OTHER_SIZES: dict[str, tuple[dict[str, int], dict[str, int], str]] = {
+    "too small": ({"num_generations": 2}, {}, "num_generations is 4 and the reward was told 2"),
+    "too large": ({"num_generations": 8}, {}, "num_generations is 4 and the reward was told 8"),
+    "in evaluations": ({}, {"num_generations_eval": 2}, "num_generations_eval is 2 and"),
+    "length": ({"max_completion_length": 9}, {}, "max_completion_length is 5 and"),
+}
+
+
+@pytest.mark.parametrize("case", OTHER_SIZES.values(), ids=OTHER_SIZES)
+def test_other_sizes_than_the_trainers_are_refused(case: Any, tmp_path: Path) -> None:
+    ours, theirs, message = case
+    with pytest.raises(UserError, match=message):
+        run(RLOOTrainer, RLOOConfig, reward_of(**ours), tmp_path, **theirs)
 
 
 def test_equal_rows_may_follow_each_other() -> None:
-    """Where another column says that they are two rows."""
-    same = {"prompts": ["a b"] * 8, "reference": [" c d"] * 8}
-    with pytest.raises(UserError, match="has 8 completions in a row"):
-        call(reward_of(), **same)
-    assert len(call(reward_of(), **same, row=[1] * 4 + [2] * 4)) == 8
+    assert len(call(reward_of(), prompts=["a b"] * 8, reference=[" c d"] * 8)) == 8
 
 
 def test_end_of_sequence_counts_and_nothing_after_it() -> None:
     written = [[*ids("a"), END, *ids("b c")], ids("b")]
-    (group,) = groups_of(["a"] * 2, [" b"] * 2, written, 2, {})
+    (group,) = groups_of(["a"] * 2, [" b"] * 2, written, 2)
     rollouts = GroupRollouts(TOKENISER, HORIZON, True)([group])
     assert rollouts.completion_mask[0, 0].sum(-1).tolist() == [2, 1]
     assert rollouts.completions[0, 0, 0, :2].tolist() == [*ids("a"), END]

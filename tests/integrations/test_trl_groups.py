@@ -9,7 +9,7 @@ IDS = [[n] for n in range(4)]
 
 
 def test_groups_are_consecutive() -> None:
-    assert groups_of(["p", "p", "q", "q"], ["r", "r", "s", "s"], IDS, 2, {}) == [
+    assert groups_of(["p", "p", "q", "q"], ["r", "r", "s", "s"], IDS, 2) == [
         Group("p", "r", [[0], [1]]),
         Group("q", "s", [[2], [3]]),
     ]
@@ -17,16 +17,10 @@ def test_groups_are_consecutive() -> None:
 
 def test_no_completions_are_refused() -> None:
     with pytest.raises(UserError, match="0 completions"):
-        groups_of([], [], [], 2, {})
-
-
-def test_columns_that_differ_in_a_group_are_no_sign_of_rows() -> None:
-    """What a rollout function adds belongs to completions, and is not looked at within a group."""
-    found = groups_of(["p"] * 4, ["r"] * 4, IDS, 2, {"steps": [3, 1, 2, 5], "state": object()})
-    assert len(found) == 2
+        groups_of([], [], [], 2)
 
 
 def test_the_same_prompt_with_two_references_is_two_groups() -> None:
-    assert len(groups_of(["p"] * 4, ["r", "r", "s", "s"], IDS, 2, {})) == 2
+    assert len(groups_of(["p"] * 4, ["r", "r", "s", "s"], IDS, 2)) == 2
     with pytest.raises(UserError, match="two references, 'r' and 's'"):
-        groups_of(["p"] * 4, ["r", "s", "r", "s"], IDS, 2, {})
+        groups_of(["p"] * 4, ["r", "s", "r", "s"], IDS, 2)

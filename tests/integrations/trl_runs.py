@@ -117,7 +117,7 @@ def run(trainer: Any, config: Any, reward: Any, output: Path, **options: Any) ->
     """Train the tiny model for two steps."""
     record = Record()
 
-    class Recorded(trainer):
+    class Recorded(trainer):  # type: ignore[misc]
         def _calculate_rewards(self, *args: Any) -> Tensor:
             rewards: Tensor = super()._calculate_rewards(*args)
             record.rewards.append(rewards)
