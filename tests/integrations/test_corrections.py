@@ -35,7 +35,7 @@ def centred(rewards: Tensor) -> Tensor:
 
 
 class Corrected(Estimator):
-    """What RLOOTrainer makes of corrected rewards; GRPOTrainer's are the same, as is shown below."""
+    """What RLOOTrainer makes of corrected rewards; GRPOTrainer makes the same of its own."""
 
     minimum_samples = 3
 
