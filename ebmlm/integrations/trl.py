@@ -136,8 +136,8 @@ class FeatureMatchingReward:
 
         Raises:
             UserError: for sizes other than the trainer's, a missing column, completions that are no
-                whole groups, another tokeniser's tokens, a completion over the length, a row without
-                a reference, or a reward that is not finite.
+                whole groups, another tokeniser's tokens, a completion over the length, a row
+                without a reference, or a reward that is not finite.
         """
         self._check_sizes(log_metric)
         if self.reference not in columns:
