@@ -52,7 +52,7 @@ def random_terms(samples: int, pairs: bool = True) -> EnergyTerms:
 
 
 def test_every_law_of_estimators_holds() -> None:
-    check_estimator(Corrected(), examples=50)
+    check_estimator(Corrected(), examples=25)
 
 
 @pytest.mark.parametrize("samples", [2, 3, 4, 7])
