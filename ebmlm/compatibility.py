@@ -20,7 +20,7 @@ from ebmlm.rollouts import Rollouts, SequenceBatch
 if TYPE_CHECKING:
     from ebmlm.transformers_model import TransformersLanguageModel
 
-__all__ = ["check_tree_attention", "check_windows"]
+__all__ = ["check_tree_attention", "check_windows", "probe"]
 
 # Largest difference in nats between the two ways of scoring the probe: rounding, not leakage.
 _TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.25}
@@ -51,7 +51,7 @@ def check_windows(config: Any) -> None:
         raise _refuse(config, "it is an encoder-decoder")
 
 
-def _probe(vocabulary: int, device: torch.device) -> Rollouts:
+def probe(vocabulary: int, device: torch.device) -> Rollouts:
     """Two documents, two anchors in the second, two branches of two tokens each."""
     sequences = (torch.arange(7, device=device) * 7 + 3).remainder(vocabulary).unsqueeze(0)
     documents = torch.tensor([[0, 0, 1, 1, 1, 1, 1]], device=device)
@@ -108,6 +108,12 @@ def _decoded(model: TransformersLanguageModel, rollouts: Rollouts) -> torch.Tens
     return torch.stack(scored, dim=-1)
 
 
+def _mixed(model: torch.nn.Module) -> bool:
+    """Whether weights in bfloat16 stand beside wider ones: that is meant for autocast."""
+    types = {value.dtype for value in model.parameters() if value.is_floating_point()}
+    return torch.bfloat16 in types and len(types) > 1
+
+
 @torch.no_grad()
 def check_tree_attention(model: TransformersLanguageModel, install: Callable[[], None]) -> None:
     """Score a probe as a tree, token by token and branch by branch; refuse where they differ.
@@ -120,11 +126,11 @@ def check_tree_attention(model: TransformersLanguageModel, install: Callable[[],
         UserError: naming the model type and the reason.
     """
     config = model.model.config
-    rollouts = _probe(model.vocabulary_size, model.device)
+    rollouts = probe(model.vocabulary_size, model.device)
     training = model.model.training
     model.model.eval()
     try:
-        with torch.autocast(model.device.type, enabled=False):
+        with torch.autocast(model.device.type, torch.bfloat16, enabled=_mixed(model.model)):
             alone = _alone(model.model, rollouts)
             install()
             tree = model.score(rollouts).completions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, cast
@@ -32,7 +33,7 @@ def built(namespace: Any) -> Objective:
 
 
 def test_there_are_examples() -> None:
-    assert {path.stem for path in EXAMPLES} >= {"ebft", "ebft_unbiased", "sft"}
+    assert {path.stem for path in EXAMPLES} >= {"ebft", "ebft_lora", "ebft_unbiased", "sft"}
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -51,10 +52,16 @@ def test_an_example_opens_with_its_launch_line(path: Path) -> None:
 
 
 def test_examples_differ_in_the_objective_alone() -> None:
-    """They are there to be compared: the same text, the same budget, the same evaluation."""
+    """They are there to be compared: the same text, the same budget, the same evaluation.
+
+    Adapters learn at another rate.
+    """
     runs = [parsed(path) for path in EXAMPLES]
-    for name in ("model", "data", "training", "evaluation"):
+    for name in ("model", "data", "evaluation"):
         assert len({repr(getattr(run, name)) for run in runs}) == 1, name
+    training = {repr(dataclasses.replace(run.training, learning_rate=1e-5)) for run in runs}
+    assert len(training) == 1
+    assert all(run.peft_config for run in runs if run.training.learning_rate != 1e-5)
 
 
 def test_the_packaged_demo_is_a_run() -> None:

