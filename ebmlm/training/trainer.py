@@ -14,18 +14,19 @@ from accelerate.utils import gather_object
 from torch import Tensor, nn
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
+from ebmlm.adapted import is_adapted, save_adapters_alone
 from ebmlm.data.collate import collate
 from ebmlm.data.row import TextRow
 from ebmlm.errors import UserError
 from ebmlm.evaluation.base import Evaluation
 from ebmlm.evaluation.report import EvaluationReport
-from ebmlm.models.adapters import write_base_name
 from ebmlm.objectives.base import ItemCounts, Objective
 from ebmlm.rollouts import SequenceBatch
 from ebmlm.training.callbacks import EndOfStep
 from ebmlm.training.clock import TrainingClock
 from ebmlm.training.diverged import TrainingDiverged
 from ebmlm.training.objective_state import keep, restore
+from ebmlm.training.rank_allocation import RankAllocation, allocates_ranks
 from ebmlm.training.redirection import forward_through
 from ebmlm.training.sharding import gather_weights, whole, whole_state
 from ebmlm.transformers_model import TransformersLanguageModel
@@ -94,6 +95,10 @@ class EBMTrainer(Trainer):
                 *(callbacks or []),
             ],
         )
+        if is_adapted(language_model.model):
+            save_adapters_alone(language_model.model)
+            if allocates_ranks(language_model.model):
+                self.add_callback(RankAllocation())
         # Ours (ProgressLine) or the user's own show progress; this one prints raw dictionaries.
         self.remove_callback(PrinterCallback)
         self.language_model: TransformersLanguageModel = language_model
@@ -123,9 +128,6 @@ class EBMTrainer(Trainer):
             self._save(output_dir, state_dict=state)
         else:
             super().save_model(output_dir, _internal_call)
-        if self.args.should_save:
-            folder = Path(output_dir or str(self.args.output_dir))
-            write_base_name(self.language_model.model, folder)
         if _internal_call and self.args.should_save and output_dir is not None:
             Path(output_dir).mkdir(parents=True, exist_ok=True)
             keep(self.objective, Path(output_dir))
