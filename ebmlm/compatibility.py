@@ -135,7 +135,14 @@ def check_tree_attention(model: TransformersLanguageModel, install: Callable[[],
             install()
             tree = model.score(rollouts).completions
             grown = _decoded(model, rollouts)
-    except (ValueError, NotImplementedError, TypeError, KeyError, AttributeError) as error:
+    except (
+        ValueError,
+        NotImplementedError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        StopIteration,  # there are no layers
+    ) as error:
         raise _refuse(config, f"its attention cannot be replaced ({error})") from error
     finally:
         model.model.train(training)

@@ -195,6 +195,7 @@ def test_commands_understand_what_is_shown(
     monkeypatch.setattr("ebmlm.models.load_pretrained", reached)
     monkeypatch.setattr("ebmlm.cli.data._shown", reached)
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda **options: True)
     command, *arguments = words
     monkeypatch.chdir(ROOT)
     with pytest.raises((Reached, SystemExit)) as stopped:

@@ -62,7 +62,7 @@ class Pipeline:
     Args:
         data: the text to train on and to hold out.
         objective: what is minimised: a recipe, or any callable of the policy and the run's texts.
-        model: a packaged model's name, a model folder, or a Hugging Face id.
+        model: a packaged model's name, a folder with a model or an adapter, or a Hugging Face id.
         training: how it is trained.
         evaluation: how held-out text is measured.
         output: the run folder: checkpoint/, metrics.jsonl, curves.png, summary.json.

@@ -83,12 +83,12 @@ def check_adapters(policy: TransformersLanguageModel, *, resuming: bool) -> None
     """
     if not is_adapted(policy.model):
         return
-    kind = policy.model.peft_config[policy.model.active_adapter].peft_type
-    kind = getattr(kind, "value", kind)
-    if resuming and allocates_ranks(policy.model):
+    config = policy.model.peft_config[policy.model.active_adapter]
+    kind = getattr(config.peft_type, "value", config.peft_type)
+    if allocates_ranks(policy.model) and (resuming or getattr(config, "rank_pattern", None)):
         raise UserError(
-            f"a run with a {kind} adapter cannot be resumed: the averages by which it shares out"
-            " ranks are in no checkpoint; start it again in another folder"
+            f"a {kind} adapter cannot go on training: the averages by which it shares out ranks are"
+            " in no checkpoint; start with a new one, in another folder"
         )
     trains = {name: value for name, value in policy.model.named_parameters() if value.requires_grad}
     try:

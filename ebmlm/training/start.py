@@ -42,7 +42,7 @@ def check_start(
     if peft_config is not None:
         from ebmlm.models.adapters import adapter_config
 
-        adapter_config(peft_config)
+        adapter_config(peft_config, quiet=True)
     if quantization_config is not None:
         from ebmlm.models import PACKAGED_MODELS
         from ebmlm.models.quantised import quantisation
@@ -91,7 +91,7 @@ def load_policy(
     if not whole:
         from ebmlm.models.adapters import adapter_config, attach
 
-        loaded = attach(loaded, adapter_config(peft_config, quiet=True), seed)
+        loaded = attach(loaded, adapter_config(peft_config), seed)
     if quantization_config is not None and not is_adapted(loaded):
         raise _whole(model)
     return _policy(loaded), tokeniser

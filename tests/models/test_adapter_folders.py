@@ -27,7 +27,7 @@ def adapter_folder(model_folder: Path, tmp_path: Path) -> Path:
     model, _ = load_pretrained(model_folder)
     made = attach(model, adapter_config(TYPES["LoRA"]))
     perturb(made)
-    made.save_pretrained(tmp_path / "adapter", save_embedding_layers=False)
+    made.save_pretrained(str(tmp_path / "adapter"), save_embedding_layers=False)
     return tmp_path / "adapter"
 
 
@@ -56,7 +56,8 @@ def test_load_gives_a_policy_around_the_base(
         torch.testing.assert_close(
             policy.model(input_ids=TOKENS).logits, base(input_ids=TOKENS).logits
         )
-    merged = load_pretrained(adapter_folder)[0].merge_and_unload()
+    loaded: Any = load_pretrained(adapter_folder)[0]
+    merged = loaded.merge_and_unload()
     on = policy.model(input_ids=TOKENS).logits
     torch.testing.assert_close(on, merged(input_ids=TOKENS).logits, atol=1e-5, rtol=0)
     assert (on - base(input_ids=TOKENS).logits).abs().max() > 1e-3
@@ -98,14 +99,14 @@ def test_a_packaged_base_is_recorded_by_its_name(
     )
     model, _ = load_pretrained("smollm2-135m")
     attach(model, adapter_config(TYPES["LoRA"])).save_pretrained(
-        tmp_path / "adapter", save_embedding_layers=False
+        str(tmp_path / "adapter"), save_embedding_layers=False
     )
     recorded = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
     assert recorded["base_model_name_or_path"] == "smollm2-135m"
     assert load_pretrained(tmp_path / "adapter")[0].name_or_path == "smollm2-135m"
     # The base itself does not tell its name.
     model, _ = load_pretrained("smollm2-135m")
-    model.save_pretrained(tmp_path / "whole")
+    model.save_pretrained(str(tmp_path / "whole"))
     assert "smollm2" not in (tmp_path / "whole" / "config.json").read_text()
 
 

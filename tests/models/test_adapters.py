@@ -123,7 +123,7 @@ def test_a_type_is_saved_and_loaded(
     model, _ = load_pretrained(model_folder)
     made = attach(model, adapter_config(options))
     perturb(made)
-    made.save_pretrained(tmp_path / "adapter", save_embedding_layers=False)
+    made.save_pretrained(str(tmp_path / "adapter"), save_embedding_layers=False)
     tokens = torch.arange(9).unsqueeze(0)
     expected = made(input_ids=tokens).logits
     loaded, _ = load_pretrained(tmp_path / "adapter")
@@ -148,7 +148,7 @@ def test_an_adapter_starts_from_its_seed_and_leaves_torch_alone() -> None:
 
 
 def test_dropout_is_off_and_said(capsys: pytest.CaptureFixture[str]) -> None:
-    config = adapter_config({"peft_type": "LOHA", "rank_dropout": 0.2, "module_dropout": 0.5})
+    config: Any = adapter_config({"peft_type": "LOHA", "rank_dropout": 0.2, "module_dropout": 0.5})
     assert (config.rank_dropout, config.module_dropout) == (0.0, 0.0)
     assert "peft_config.rank_dropout is 0.2: dropout is off" in capsys.readouterr().err
 
@@ -174,7 +174,7 @@ def test_dropout_of_a_model_from_python_is_off_too(config: Any) -> None:
 
 def test_a_configuration_of_python_is_copied() -> None:
     config = peft.LoraConfig(r=2, target_modules=ATTENTION, lora_dropout=0.5, inference_mode=True)
-    made = adapter_config(config)
+    made: Any = adapter_config(config)
     assert (config.lora_dropout, made.lora_dropout) == (0.5, 0.0)
     assert (config.inference_mode, made.inference_mode) == (True, False)
     attach(raw_model(), made)

@@ -62,6 +62,7 @@ def test_only_adapters_move_and_only_they_have_moments(tmp_path: Path, checkpoin
         names
     )
     assert set(trains(policy)) == names
+    assert run.optimizer is not None
     held = [value for group in run.optimizer.param_groups for value in group["params"]]
     assert {id(value) for value in held} == {id(value) for value in trains(policy).values()}
     assert all(value.grad is None for name, value in before.items() if name not in names)
@@ -111,7 +112,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path, precision: Preci
             control.should_training_stop = state.global_step == 2
 
     held = torch.bfloat16 if precision is Precision.bfloat16 else torch.float32
-    options = {"micro": 2, "save_every": 1, "steps": 4, "precision": precision}
+    options: dict[str, Any] = {"micro": 2, "save_every": 1, "steps": 4, "precision": precision}
     whole = trainer(tmp_path / "whole", policy=adapted(LORA, held), **options)
     whole.train()
     stopped = trainer(

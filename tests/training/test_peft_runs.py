@@ -129,11 +129,17 @@ def _means(record: Any) -> Any:
     return EvaluationReport.from_json(record["report"]).means()
 
 
-def test_adalora_cannot_be_resumed(configuration: Path) -> None:
-    options = ["--peft_config", json.dumps(ADALORA), "--training.steps", "1"]
-    run(configuration, *options)
-    with pytest.raises(UserError, match=r"ADALORA adapter cannot be resumed.*ranks"):
-        run(configuration, *options, "--resume", "true")
+def test_adalora_loads_and_cannot_go_on(configuration: Path, tmp_path: Path) -> None:
+    options = ["--training.steps", "6", "--training.batch_size", "2"]
+    run(configuration, *options, "--peft_config", json.dumps(ADALORA))
+    checkpoint = tmp_path / "run" / "checkpoint"
+    model: Any = load_pretrained(checkpoint)[0]
+    assert sum(sum(kept) for kept in model.peft_config["default"].rank_pattern.values()) == 4
+    with pytest.raises(UserError, match=r"ADALORA adapter cannot go on training.*ranks"):
+        run(configuration, *options, "--peft_config", json.dumps(ADALORA), "--resume", "true")
+    more = ["--model", str(checkpoint), "--peft_config", "null", "--output", str(tmp_path / "more")]
+    with pytest.raises(UserError, match="ADALORA adapter cannot go on training"):
+        run(configuration, *options, *more)
 
 
 def test_what_cannot_be_is_refused_before_anything_is_loaded(configuration: Path) -> None:
