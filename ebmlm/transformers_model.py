@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -68,6 +69,7 @@ class TransformersLanguageModel(LanguageModel):
         self.model = model
         self._context: Callable[[], AbstractContextManager[Any]] = nullcontext
         self._trainable = True
+        self._last_frozen: tuple[Any, weakref.ref[TransformersLanguageModel]] | None = None
         self._tree_attention = tree_attention
         self.body, self.head = base.base_model, base.get_output_embeddings()
         config = base.config.get_text_config()
@@ -190,22 +192,32 @@ class TransformersLanguageModel(LanguageModel):
         """See :meth:`LanguageModel.frozen`.
 
         Inside ``torch.autocast`` a copy is kept in that region's type: half the memory, and what
-        the passes would round the weights to anyway.
+        the passes would round the weights to anyway. As long as somebody holds the copy and no
+        weight has changed, the same one is returned: an objective and an evaluation share it.
         """
         if not self._trainable:
             return self
+        rounded_to = (
+            torch.get_autocast_dtype(self.device.type)
+            if torch.is_autocast_enabled(self.device.type)
+            else None
+        )
+        state = (rounded_to, [(p.data_ptr(), p._version) for p in self.model.parameters()])
+        last = None if self._last_frozen is None else self._last_frozen[1]()
+        if self._last_frozen is not None and last is not None and self._last_frozen[0] == state:
+            return last
         view = copy.copy(self)
         view._trainable = False
+        self._last_frozen = (state, weakref.ref(view))
         if is_adapted(self.model):
             view._context = partial(adapters_off, self.model)
             return view
         view.model = copy.deepcopy(self.model).requires_grad_(False).eval()
-        if torch.is_autocast_enabled(self.device.type):
+        if rounded_to is not None:
             # Weights alone, as in a pass: rounded rotary frequencies would turn late positions.
-            dtype = torch.get_autocast_dtype(self.device.type)
             for parameter in view.model.parameters():
                 if parameter.is_floating_point():
-                    parameter.data = parameter.data.to(dtype)
+                    parameter.data = parameter.data.to(rounded_to)
         view.body, view.head = view.model.base_model, view.model.get_output_embeddings()
         return view
 
