@@ -13,6 +13,7 @@ from ebmlm.errors import UserError
 if TYPE_CHECKING:
     from ebmlm.data.base import PreparedData
     from ebmlm.data.row import TextRows
+    from ebmlm.exploration.parts import Look
     from ebmlm.exploration.view import FeatureView
     from ebmlm.objectives.policy import PolicyObjective
 
@@ -125,13 +126,7 @@ def _view(given: Any) -> FeatureView:
         batch = with_anchors(batch, objective.sampler, given.anchors).to(base.device)
         generator = torch.Generator().manual_seed(given.seed)
         seen = see(objective, look, policy, batch, generator)
-    facts = {
-        "policy": given.checkpoint or given.model,
-        "features": f"{type(look.features).__name__}, {seen.features.rollouts.shape[-1]} numbers",
-        **_facts(given, objective),
-        "energy": type(look.energy).__name__,
-    }
-    return viewed(seen, prepared.texts, facts)
+    return viewed(seen, prepared.texts, _facts(given, objective, look))
 
 
 def _rows(prepared: PreparedData, part: str) -> TextRows:
@@ -148,13 +143,17 @@ def _rows(prepared: PreparedData, part: str) -> TextRows:
     return rows
 
 
-def _facts(given: Any, objective: PolicyObjective) -> dict[str, str]:
+def _facts(given: Any, objective: PolicyObjective, look: Look) -> dict[str, str]:
     sampler = objective.sampler
+    base = {} if given.checkpoint is None else {"model before training": given.model}
     return {
-        "of model": given.model,
+        "policy": given.checkpoint or given.model,
+        **base,
+        "features": type(look.features).__name__,
+        "energy": type(look.energy).__name__,
+        "estimator": type(objective.estimator).__name__,
         "rollouts": f"{sampler.samples} an anchor, up to {sampler.horizon} tokens,"
         f" {sampler.distribution!r}",
-        "estimator": type(objective.estimator).__name__,
         "text": f"{given.part} rows",
         "seed": str(given.seed),
     }

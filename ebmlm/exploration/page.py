@@ -20,7 +20,7 @@ __all__ = ["as_html", "shown_text"]
 _TAIL = 36
 # Directions of the spectrum that are drawn.
 _COMPONENTS = 24
-# Reward that other energies make and rounding does not.
+# Share of a reward that other energies make and rounding does not.
 _OTHER = 1e-4
 
 
@@ -30,10 +30,8 @@ def as_html(view: FeatureView) -> str:
     The same view gives the same page, byte by byte. Texts are escaped, characters that would not
     be seen are spelt out, and the page forbids every script but its own.
     """
-    script = _template("page.js")
-    other = any(
-        abs(rollout.other) > _OTHER for anchor in view.anchors for rollout in anchor.rollouts
-    )
+    script = _template("drawing.js") + _template("page.js")
+    other = any(_has_other(rollout) for anchor in view.anchors for rollout in anchor.rollouts)
     return _filled(
         _template("page.html"),
         {
@@ -54,6 +52,11 @@ def as_html(view: FeatureView) -> str:
 def shown_text(text: str) -> str:
     """Return a text as HTML that shows all of it: control and direction marks are spelt out."""
     return escape("".join(map(_visible, text))).replace("\n", '<span class="nl"></span>\n')
+
+
+def _has_other(rollout: RolloutView) -> bool:
+    scale = max(1.0, abs(rollout.alignment), abs(rollout.diversity))
+    return abs(rollout.other) > _OTHER * scale
 
 
 def _visible(character: str) -> str:
@@ -120,7 +123,7 @@ def _link(number: int, anchor: AnchorView) -> str:
     return (
         f'<li><a href="#anchor-{number}"><b>{number}</b> <span class="tail">{shown_text(tail)}'
         f'</span> <span class="meta">reward {_number(anchor.mean("reward"))},'
-        f" {anchor.distinct} of {len(anchor.rollouts)} distinct</span></a></li>\n"
+        f" {anchor.distinct}/{len(anchor.rollouts)} distinct</span></a></li>\n"
     )
 
 

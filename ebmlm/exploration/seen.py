@@ -83,7 +83,9 @@ def with_anchors(batch: SequenceBatch, sampler: Sampler, number: int) -> Sequenc
     rows = chosen.any(1)
     batch = batch.map(lambda tensor: tensor[rows])
     anchors, chosen = anchors[rows], chosen[rows]
-    order = chosen.long().argsort(dim=1, descending=True, stable=True)[:, : int(chosen.sum(1).max())]
+    order = chosen.long().argsort(dim=1, descending=True, stable=True)[
+        :, : int(chosen.sum(1).max())
+    ]
     return dataclasses.replace(
         batch,
         anchors=anchors.gather(1, order).masked_fill(~chosen.gather(1, order), 0),

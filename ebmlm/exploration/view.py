@@ -208,7 +208,7 @@ def _anchor(
         )
     mask = rollouts.reference_mask[row, anchor]
     pairwise = seen.matched.pairwise
-    shares = (own.shares.tolist() + [0.0, 0.0])[:2]
+    shares = [*own.shares.tolist(), 0.0, 0.0][:2]
     return AnchorView(
         row=int(rollouts.batch.ids[row]),
         place=start,

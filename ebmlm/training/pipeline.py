@@ -12,7 +12,6 @@ import torch
 
 from ebmlm.data.base import PreparedData, RunData
 from ebmlm.distribution import Categorical
-from ebmlm.errors import UserError
 from ebmlm.evaluation.continuations import Continuation, continuations
 from ebmlm.evaluation.report import EvaluationReport
 from ebmlm.language_model import LanguageModel
