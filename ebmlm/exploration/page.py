@@ -115,11 +115,13 @@ def _number(value: float) -> str:
     if not math.isfinite(value):
         return "not finite"
     text = f"{value:.3f}" if abs(value) >= 5e-4 or value == 0 else f"{value:.0e}"
+    text = re.sub(r"e-0*", "e-", text)
     return text.replace("-", "\u2212")
 
 
 def _link(number: int, anchor: AnchorView) -> str:
-    tail = " ".join(anchor.context.split())[-_TAIL:]
+    words = " ".join(anchor.context.split())
+    tail = f"\u2026{words[-_TAIL:]}" if anchor.cut or len(words) > _TAIL else words
     return (
         f'<li><a href="#anchor-{number}"><b>{number}</b> <span class="tail">{shown_text(tail)}'
         f'</span> <span class="meta">reward {_number(anchor.mean("reward"))},'

@@ -124,12 +124,16 @@ addEventListener("click", (event) => {
   const anchor = Number(found.dataset.anchor);
   if (anchor !== now.anchor) go(anchor);
   hold(Number(found.dataset.sample));
-  rowOf(anchor, now.held)?.scrollIntoView({ block: "nearest" });
+  // Where the text stands above the plane, going there would lose the plane.
+  if (matchMedia("(min-width: 1101px)").matches) {
+    rowOf(anchor, now.held)?.scrollIntoView({ block: "nearest" });
+  }
 });
 addEventListener("keydown", (event) => {
   if (event.key === "Escape") hold(null);
 });
 addEventListener("hashchange", () => select(fromAddress()));
+addEventListener("scroll", () => { tip.hidden = true; }, { passive: true });
 let drawnAt = 0;
 addEventListener("resize", () => {
   cancelAnimationFrame(drawnAt);
