@@ -100,7 +100,7 @@ def _view(given: Any) -> FeatureView:
     from ebmlm.exploration import chosen_look, rows_spread, see, viewed, with_anchors
     from ebmlm.models import load_pretrained
     from ebmlm.objectives.policy import PolicyObjective
-    from ebmlm.training.preflight import built_objective
+    from ebmlm.training.building import built_objective
     from ebmlm.transformers_model import TransformersLanguageModel
 
     def loaded(name: str) -> tuple[TransformersLanguageModel, Any]:

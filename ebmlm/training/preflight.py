@@ -2,42 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from ebmlm.data.collate import collate
 from ebmlm.data.row import TextRows
 from ebmlm.errors import UserError
-from ebmlm.language_model import LanguageModel
 from ebmlm.objectives.base import ItemCounts, Objective
 from ebmlm.objectives.policy import PolicyObjective
-from ebmlm.texts import Texts
 
-__all__ = ["built_objective", "check_objective", "check_output", "check_space"]
+__all__ = ["check_objective", "check_output", "check_space"]
 
 _ROWS_AT_ONCE = 64
-
-
-def built_objective(
-    recipe: Callable[[LanguageModel, Texts], Objective], policy: LanguageModel, texts: Texts
-) -> Objective:
-    """Return what a recipe makes of the policy and the run's texts.
-
-    Raises:
-        UserError: for a recipe that cannot be called with these two.
-    """
-    try:
-        inspect.signature(recipe).bind(policy, texts)
-    except TypeError as error:
-        raise UserError(
-            f"objective {recipe!r} cannot be called with the policy and the run's"
-            f" texts ({error}): a recipe takes these two, then options by keyword"
-        ) from error
-    return recipe(policy, texts)
 
 
 def check_output(output: Path, *, resume: bool) -> None:
