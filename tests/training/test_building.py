@@ -15,7 +15,7 @@ from ebmlm.training.building import built_objective
 
 def test_a_recipe_gets_the_policy_and_the_texts() -> None:
     policy, texts = TabularLanguageModel(3, 2), Texts(cast(Any, None), {})
-    given = []
+    given: list[object] = []
 
     def recipe(*arguments: object) -> Objective:
         given.extend(arguments)
