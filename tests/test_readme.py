@@ -17,6 +17,7 @@ from ebmlm.cli.compare import compare
 from ebmlm.cli.data import data
 from ebmlm.cli.demo import demo
 from ebmlm.cli.evaluate import evaluate
+from ebmlm.cli.features import features
 from ebmlm.cli.parsing import pipeline_from
 from ebmlm.cli.train import train, training_parser
 from ebmlm.data import StandardLibrary
@@ -40,6 +41,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "bench": bench,
     "compare": compare,
     "data": data,
+    "features": features,
 }
 
 
