@@ -29,7 +29,9 @@ def widened(model: nn.Module, stack: nn.ModuleList) -> Iterator[None]:
     """
     hooks = []
     # Layers of bitsandbytes have a type to compute in.
-    kept = [(module, module.compute_dtype) for module in model.modules() if _computes(module)]
+    kept: list[tuple[Any, Any]] = [
+        (module, module.compute_dtype) for module in model.modules() if _computes(module)
+    ]
     try:
         for module, _ in kept:
             module.compute_dtype = torch.float32

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,12 +12,12 @@ import torch
 
 from ebmlm.data.base import PreparedData, RunData
 from ebmlm.distribution import Categorical
-from ebmlm.errors import UserError
 from ebmlm.evaluation.continuations import Continuation, continuations
 from ebmlm.evaluation.report import EvaluationReport
 from ebmlm.language_model import LanguageModel
 from ebmlm.objectives.base import Objective
 from ebmlm.texts import Texts
+from ebmlm.training.building import built_objective
 from ebmlm.training.measurement import EvaluationOptions
 from ebmlm.training.options import TrainingOptions
 from ebmlm.training.preflight import check_adapters, check_objective, check_output, check_space
@@ -124,7 +123,7 @@ class Pipeline:
         policy.check_length(self.data.length)
         text = self.data.prepare(tokeniser)
         with self._autocast(policy):
-            objective = self._objective(policy, text.texts)
+            objective = built_objective(self.objective, policy, text.texts)
             evaluation = self.evaluation.build(policy.frozen(), text.texts)
         empty = check_objective(objective, text.train)
         check_objective(objective, text.validation)
@@ -186,16 +185,6 @@ class Pipeline:
             folder.write_summary(summary)
             folder.draw(before, after, trainer.state.global_step, console)
         return Outcome(before, after, written_before, written_after, summary)
-
-    def _objective(self, policy: LanguageModel, texts: Texts) -> Objective:
-        try:
-            inspect.signature(self.objective).bind(policy, texts)
-        except TypeError as error:
-            raise UserError(
-                f"objective {self.objective!r} cannot be called with the policy and the run's"
-                f" texts ({error}): a recipe takes these two, then options by keyword"
-            ) from error
-        return self.objective(policy, texts)
 
     def _autocast(self, policy: TransformersLanguageModel) -> torch.autocast:
         enabled = self.training.precision.uses_bfloat16()
