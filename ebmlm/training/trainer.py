@@ -135,6 +135,9 @@ class EBMTrainer(Trainer):
         if isinstance(num_items_in_batch, Tensor):
             counts = ItemCounts(*num_items_in_batch.tolist())
         generator = step_generator(self.args.seed, self.state.global_step)
+        if not self._sums:
+            # Not since step 0: a resumed run begins in the middle.
+            self._sums_from = self.state.global_step
 
         def run() -> Tensor:
             estimate = self.objective.loss(
@@ -164,7 +167,6 @@ class EBMTrainer(Trainer):
             means = self.accelerator.reduce(sums, reduction="sum") / steps
             logs = {**logs, **dict(zip(names, means.tolist(), strict=True))}
             self._sums = {}
-            self._sums_from = self.state.global_step
         super().log(logs, start_time)
 
     def evaluate(
