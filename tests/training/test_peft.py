@@ -37,8 +37,8 @@ def adapted(options: dict[str, Any], held: torch.dtype = torch.float32) -> Any:
     return TransformersLanguageModel(attach(base, adapter_config(options)), end_tokens=(2,))
 
 
-def losses(run: Any) -> list[float]:
-    return [line["loss"] for line in run.state.log_history if "loss" in line]
+def losses(run: Any, name: str = "loss") -> list[float]:
+    return [line[name] for line in run.state.log_history if "loss" in line]
 
 
 def state(run: Any) -> dict[str, torch.Tensor]:
@@ -83,21 +83,28 @@ def test_a_step_cut_into_micro_batches_is_the_same_step(tmp_path: Path) -> None:
 
 
 def test_a_base_held_in_bfloat16_is_one_that_each_pass_rounds(tmp_path: Path) -> None:
-    held, rounded = (
+    """And with layers that are computed again in the backward pass, which autocast rounds."""
+    held, rounded, again = (
         trainer(
-            tmp_path / str(dtype),
+            tmp_path / f"{dtype}{checkpointed}",
             micro=2,
             policy=adapted(LORA, dtype),
             precision=Precision.bfloat16,
+            gradient_checkpointing=checkpointed,
         )
-        for dtype in (torch.bfloat16, torch.float32)
+        for dtype, checkpointed in (
+            (torch.bfloat16, False),
+            (torch.float32, False),
+            (torch.bfloat16, True),
+        )
     )
     # The first weights of adapters are made in the base's type.
     for name, value in trains(rounded.language_model).items():
         value.data.copy_(trains(held.language_model)[name].data)
     held.train()
     rounded.train()
-    assert losses(held) == losses(rounded)
+    again.train()
+    assert losses(held) == losses(rounded) == losses(again)
     for name, value in trains(held.language_model).items():
         assert value.dtype == torch.float32
         assert torch.equal(value, trains(rounded.language_model)[name])
@@ -122,7 +129,8 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path, precision: Preci
     resumed = trainer(tmp_path / "cut", policy=adapted(LORA, held), **options)
     resumed.train(resume_from_checkpoint=True)
     assert resumed.state.global_step == 4
-    assert losses(resumed) == losses(whole)
+    for name in ("loss", "reward", "cross_entropy", "grad_norm"):
+        assert losses(resumed, name) == losses(whole, name), name
     for name, value in state(whole).items():
         assert torch.equal(value, state(resumed)[name]), name
 
