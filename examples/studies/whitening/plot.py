@@ -24,7 +24,7 @@ for path in options.results:
     arms |= json.loads(path.read_text(encoding="utf-8"))["arms"]
 ratios = json.loads(options.signal_to_noise.read_text(encoding="utf-8"))["signal_to_noise"]
 
-figure, (likelihood, matching, signal) = plt.subplots(1, 3, figsize=(11, 3.2), layout="constrained")
+figure, (likelihood, matching, signal) = plt.subplots(1, 3, figsize=(13, 3.4), layout="constrained")
 for axes, name, title in (
     (likelihood, "cross_entropy", "change of cross-entropy (nats a token)"),
     (matching, "feature_matching_loss", "change of feature-matching loss"),
@@ -39,8 +39,7 @@ for place, name in enumerate(sorted(ratios, reverse=True)):
     found = ratios[name]
     signal.errorbar(found["ratio"], place, xerr=1.96 * found["standard_error"], fmt="o")
 signal.set_yticks(range(len(ratios)), sorted(ratios, reverse=True))
-signal.set_title("signal / noise of a sequence's gradient", fontsize="medium")
-signal.set_xscale("symlog", linthresh=0.01)
+signal.set_title("signal / noise of one sequence", fontsize="medium")
 signal.axvline(0, color="grey", linewidth=0.8)
 for axes in (likelihood, matching, signal):
     axes.grid(axis="x", alpha=0.3)
