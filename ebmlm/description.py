@@ -25,6 +25,8 @@ def described(value: Any) -> Any:
         return {str(name): described(each) for name, each in value.items()}
     if isinstance(value, (list, tuple)):
         return [described(each) for each in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted((described(each) for each in value), key=repr)
     if isinstance(value, functools.partial):
         # Bound positions hold what the parser calls classes with; the class itself is the last.
         bound = [each for each in value.args if isinstance(each, type)]

@@ -54,16 +54,17 @@ class Rounded:
         return call
 
 
-def rounded(modules: Iterable[nn.Module], device: str, checkpointed: bool) -> Rounded:
+def rounded(modules: Iterable[nn.Module], device: str, whole: bool) -> Rounded:
     """Round the weights of ``modules`` to the type of the autocast region we are in, if any.
 
     Args:
         modules: that are called in one pass.
         device: type of the device, "cpu" or "cuda".
-        checkpointed: whether layers are recomputed in the backward pass; those find the float32
-            weights then, so the whole pass is left to autocast.
+        whole: whether rounded parameters are all that a pass computes with. They are not where
+            layers are recomputed in the backward pass, which find the float32 weights then, nor
+            beside adapters with floating-point buffers; such passes are left to autocast.
     """
     dtype = None
-    if torch.is_autocast_enabled(device) and not checkpointed:
+    if torch.is_autocast_enabled(device) and whole:
         dtype = torch.get_autocast_dtype(device)
     return Rounded(modules, dtype, device)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
 from einops import rearrange
-from torch import Tensor, nn
+from torch import Tensor
 
+from ebmlm.adapted import adapters_off, check_unmerged, has_float_buffers, is_adapted
 from ebmlm.attention import TreeAttention, TreePass, TrunkPass, attending, install
 from ebmlm.branch_steps import BranchSteps
 from ebmlm.distribution import Categorical
+from ebmlm.dropout import switch_off_dropout
 from ebmlm.errors import UserError
 from ebmlm.heads import score_rows
 from ebmlm.language_model import Decoder, LanguageModel, Scoring, TreeStates
@@ -47,7 +51,8 @@ class TransformersLanguageModel(LanguageModel):
 
     Raises:
         UserError: (a ValueError) naming the model type and the reason, where the architecture
-            cannot take the tree mask: sliding windows, recurrent state, attention of its own.
+            cannot take the tree mask: sliding windows, recurrent state, attention of its own. For
+            adapters that are merged into their base.
     """
 
     def __init__(
@@ -60,9 +65,11 @@ class TransformersLanguageModel(LanguageModel):
 
         base = _base(model)
         check_windows(base.config)
+        check_unmerged(model)
         self.model = model
         self._context: Callable[[], AbstractContextManager[Any]] = nullcontext
         self._trainable = True
+        self._last_frozen: tuple[Any, weakref.ref[TransformersLanguageModel]] | None = None
         self._tree_attention = tree_attention
         self.body, self.head = base.base_model, base.get_output_embeddings()
         config = base.config.get_text_config()
@@ -71,7 +78,8 @@ class TransformersLanguageModel(LanguageModel):
         self.vocabulary_size = config.vocab_size
         self._longest = getattr(config, "max_position_embeddings", None)
         self.end_tokens = tuple(_end_tokens(base) if end_tokens is None else end_tokens)
-        _switch_off_dropout(model)
+        switch_off_dropout(model)
+        self._roundable = not (is_adapted(model) and has_float_buffers(model))
         check_tree_attention(self, lambda: install(base))
 
     @property
@@ -91,16 +99,26 @@ class TransformersLanguageModel(LanguageModel):
         """See :meth:`LanguageModel.start`."""
         prefixes = Prefixes.of(batch, anchors, anchor_mask)
         self.check_length(int(prefixes.positions().max()) + horizon)
-        with torch.no_grad():
+        with torch.no_grad(), self._passing():
             modules = self._modules()
             attention = TrunkPass(trunk := Trunk.of(batch), keep=True)
             states = self._run(modules, trunk.tokens, trunk.positions, attention)
         assert attention.kept is not None
         steps = BranchSteps(attention.kept, prefixes, samples, horizon)
         parents = states.gather(1, _over(prefixes.parents(), states))
+
+        def step(tokens: Tensor, positions: Tensor) -> Tensor:
+            with self._passing():
+                return self._run(modules, tokens, positions, steps)
+
+        def logits(rows: Tensor) -> Tensor:
+            with self._passing():
+                found: Tensor = modules(self.head)(rows)
+            return found
+
         return TreeDecoder(
-            lambda tokens, positions: self._run(modules, tokens, positions, steps),
-            lambda rows: self._logits(modules, rows),
+            step,
+            logits,
             steps,
             parents,
             prefixes.positions(),
@@ -111,7 +129,7 @@ class TransformersLanguageModel(LanguageModel):
         """See :meth:`LanguageModel.score`; one forward pass over trunk and branches."""
         tree = PrefixTree.of(rollouts)
         self.check_length(int(tree.positions.max()) + 1)
-        with self._gradient():
+        with self._passing():
             modules = self._modules()
             states = self._run(modules, tree.tokens, tree.positions, self._tree_attention(tree))
             mask = rollouts.token_mask()
@@ -133,7 +151,7 @@ class TransformersLanguageModel(LanguageModel):
         """See :meth:`LanguageModel.score_sequences`."""
         trunk = Trunk.of(batch)
         self.check_length(int(trunk.positions.max()) + 1)
-        with self._gradient():
+        with self._passing():
             modules = self._modules()
             states = self._run(modules, trunk.tokens, trunk.positions, TrunkPass(trunk))
             return self._score_trunk(modules, states, batch)
@@ -149,7 +167,7 @@ class TransformersLanguageModel(LanguageModel):
                 raise ValueError(f"layer {layer}: this model has layers 0 to {self.layer_count}")
         tree = PrefixTree.of(rollouts)
         self.check_length(int(tree.positions.max()) + 1)
-        with self._gradient(), Taps(self.body, self.layer_count, layers) as taps:
+        with self._passing(), Taps(self.body, self.layer_count, layers) as taps:
             with taps.stopping():
                 attention = self._tree_attention(tree)
                 taps.last = self._run(self._modules(), tree.tokens, tree.positions, attention)
@@ -174,48 +192,60 @@ class TransformersLanguageModel(LanguageModel):
         """See :meth:`LanguageModel.frozen`.
 
         Inside ``torch.autocast`` a copy is kept in that region's type: half the memory, and what
-        the passes would round the weights to anyway.
+        the passes would round the weights to anyway. As long as somebody holds the copy and no
+        weight has changed, the same one is returned: an objective and an evaluation share it.
         """
         if not self._trainable:
             return self
+        rounded_to = (
+            torch.get_autocast_dtype(self.device.type)
+            if torch.is_autocast_enabled(self.device.type)
+            else None
+        )
+        state = (rounded_to, [(p.data_ptr(), p._version) for p in self.model.parameters()])
+        last = None if self._last_frozen is None else self._last_frozen[1]()
+        if self._last_frozen is not None and last is not None and self._last_frozen[0] == state:
+            return last
         view = copy.copy(self)
         view._trainable = False
-        if hasattr(self.model, "disable_adapter"):
-            view._context = self.model.disable_adapter
+        self._last_frozen = (state, weakref.ref(view))
+        if is_adapted(self.model):
+            view._context = partial(adapters_off, self.model)
             return view
         view.model = copy.deepcopy(self.model).requires_grad_(False).eval()
-        if torch.is_autocast_enabled(self.device.type):
-            view.model.to(torch.get_autocast_dtype(self.device.type))
+        if rounded_to is not None:
+            # Weights alone, as in a pass: rounded rotary frequencies would turn late positions.
+            for parameter in view.model.parameters():
+                if parameter.is_floating_point():
+                    parameter.data = parameter.data.to(rounded_to)
         view.body, view.head = view.model.base_model, view.model.get_output_embeddings()
         return view
 
-    def _gradient(self) -> AbstractContextManager[Any]:
-        return nullcontext() if self._trainable else torch.no_grad()
+    @contextmanager
+    def _passing(self) -> Iterator[None]:
+        """Around body and head of every pass: adapters off and no gradient where we are frozen."""
+        with self._context(), nullcontext() if self._trainable else torch.no_grad():
+            yield
 
     def _modules(self) -> Rounded:
         """Body and head as the passes of one purpose call them."""
-        checkpointed = any(
+        whole = self._roundable and not any(
             getattr(module, "gradient_checkpointing", False) for module in self.body.modules()
         )
-        if checkpointed and torch.is_grad_enabled():
+        if not whole and torch.is_grad_enabled():
             # Autocast keeps weights that it rounded for the whole of its region; those rounded
             # without gradient would silently cut the gradient of this pass.
             torch.clear_autocast_cache()
-        return rounded((self.body, self.head), self.device.type, checkpointed)
+        return rounded((self.body, self.head), self.device.type, whole)
 
     def _run(
         self, modules: Rounded, tokens: Tensor, positions: Tensor, attention: TreeAttention
     ) -> Tensor:
         """Return the states (batch, node, feature) that the head reads."""
-        with self._context(), attending(attention):
+        with attending(attention):
             output = modules(self.body)(input_ids=tokens, position_ids=positions, use_cache=False)
         states: Tensor = output.last_hidden_state
         return states
-
-    def _logits(self, modules: Rounded, states: Tensor) -> Tensor:
-        with self._context():
-            logits: Tensor = modules(self.head)(states)
-        return logits
 
     def _score_trunk(self, modules: Rounded, states: Tensor, batch: SequenceBatch) -> Tensor:
         mask = batch.target_mask()
@@ -252,12 +282,3 @@ def _end_tokens(base: Any) -> tuple[int, ...]:
     if ends is None:
         ends = base.config.eos_token_id
     return () if ends is None else (ends,) if isinstance(ends, int) else tuple(ends)
-
-
-def _switch_off_dropout(model: nn.Module) -> None:
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-        for name in ("dropout", "attention_dropout", "activation_dropout", "layerdrop"):
-            if isinstance(getattr(module, name, None), float):
-                setattr(module, name, 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, cast
@@ -11,8 +12,6 @@ import pytest
 from ebmlm.cli.parsing import pipeline_from
 from ebmlm.cli.train import pipeline_of, training_parser
 from ebmlm.comparison import Arm, check_alike
-from ebmlm.models.adapters import parse_peft_config
-from ebmlm.models.quantised import parse_quantization_config
 from ebmlm.objectives import CrossEntropy, Objective, PolicyObjective
 from ebmlm.testing import TabularLanguageModel
 from ebmlm.texts import Texts
@@ -34,7 +33,7 @@ def built(namespace: Any) -> Objective:
 
 
 def test_there_are_examples() -> None:
-    assert {path.stem for path in EXAMPLES} >= {"ebft", "ebft_unbiased", "sft"}
+    assert {path.stem for path in EXAMPLES} >= {"ebft", "ebft_lora", "ebft_unbiased", "sft"}
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -53,10 +52,16 @@ def test_an_example_opens_with_its_launch_line(path: Path) -> None:
 
 
 def test_examples_differ_in_the_objective_alone() -> None:
-    """They are there to be compared: the same text, the same budget, the same evaluation."""
+    """They are there to be compared: the same text, the same budget, the same evaluation.
+
+    Adapters learn at another rate.
+    """
     runs = [parsed(path) for path in EXAMPLES]
-    for name in ("model", "data", "training", "evaluation"):
+    for name in ("model", "data", "evaluation"):
         assert len({repr(getattr(run, name)) for run in runs}) == 1, name
+    training = {repr(dataclasses.replace(run.training, learning_rate=1e-5)) for run in runs}
+    assert len(training) == 1
+    assert all(run.peft_config for run in runs if run.training.learning_rate != 1e-5)
 
 
 def test_the_packaged_demo_is_a_run() -> None:
@@ -68,30 +73,18 @@ def test_the_packaged_demo_is_a_run() -> None:
     assert first == "# ebmlm demo"
 
 
-ADAPTERS = sorted((ROOT / "examples" / "configs" / "adapters").glob("*.yaml"))
 STUDIES = sorted((ROOT / "examples" / "studies").glob("*/*.yaml"))
-TASKS = sorted(set((ROOT / "examples" / "configs").glob("*/*.yaml")) - set(ADAPTERS))
+TASKS = sorted((ROOT / "examples" / "configs").glob("*/*.yaml"))
 
 
-@pytest.mark.parametrize("path", [*ADAPTERS, *STUDIES], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_other_configurations_open_with_their_launch_line_and_are_runs(path: Path) -> None:
     first = path.read_text(encoding="utf-8").splitlines()[0]
     assert first == f"# ebmlm train {path.relative_to(ROOT).as_posix()}"
     namespace = parsed(path)
-    assert (namespace.peft_config is not None) == (path in ADAPTERS)
     if path.stem != "minilm":
         # That one loads an encoder.
         built(namespace)
-
-
-def test_adapters_are_trained_on_what_all_weights_are() -> None:
-    whole = parsed(ROOT / "examples" / "configs" / "ebft.yaml")
-    for path in ADAPTERS:
-        run = parsed(path)
-        parse_peft_config(run.peft_config)
-        parse_quantization_config(run.quantization_config)
-        for name in ("model", "data", "evaluation"):
-            assert repr(getattr(run, name)) == repr(getattr(whole, name)), name
 
 
 def test_every_task_has_the_three_arms() -> None:

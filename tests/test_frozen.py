@@ -134,3 +134,24 @@ def test_under_autocast_an_adapted_model_learns_too() -> None:
         found = gradients(model.model, lambda: model.score(rollouts).completions.sum())
     assert all(gradient.abs().max() > 0 for gradient in found.values())
     assert len(found) == 8
+
+
+def test_one_copy_is_shared_until_a_weight_changes() -> None:
+    model, _ = pair()
+    first = model.frozen()
+    assert model.frozen() is first
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = model.frozen()
+        assert rounded is not first
+        assert model.frozen() is rounded
+    with torch.no_grad():
+        next(model.model.parameters()).add_(1)
+    second = model.frozen()
+    assert second is not first
+    largest = max(
+        float((a - b).abs().max())
+        for a, b in zip(first.model.parameters(), second.model.parameters(), strict=True)
+    )
+    assert largest == 1
+    del second
+    assert model.frozen() is not first

@@ -17,6 +17,7 @@ from ebmlm.cli.compare import compare
 from ebmlm.cli.data import data
 from ebmlm.cli.demo import demo
 from ebmlm.cli.evaluate import evaluate
+from ebmlm.cli.features import features
 from ebmlm.cli.parsing import pipeline_from
 from ebmlm.cli.train import train, training_parser
 from ebmlm.data import StandardLibrary
@@ -40,6 +41,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "bench": bench,
     "compare": compare,
     "data": data,
+    "features": features,
 }
 
 
@@ -195,6 +197,7 @@ def test_commands_understand_what_is_shown(
     monkeypatch.setattr("ebmlm.models.load_pretrained", reached)
     monkeypatch.setattr("ebmlm.cli.data._shown", reached)
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda **options: True)
     command, *arguments = words
     monkeypatch.chdir(ROOT)
     with pytest.raises((Reached, SystemExit)) as stopped:

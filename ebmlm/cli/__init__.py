@@ -1,1 +1,1 @@
-"""The command line: ``ebmlm demo | train | evaluate | bench``."""
+"""The command line: ``ebmlm demo | train | evaluate | compare | features | data | bench``."""

@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -16,6 +16,9 @@ from ebmlm.description import described
 from ebmlm.errors import UserError
 from ebmlm.evaluation.figures import figures
 from ebmlm.evaluation.record import EvaluationComparison, EvaluationRecord, rows_fingerprint
+
+if TYPE_CHECKING:
+    from ebmlm.transformers_model import TransformersLanguageModel
 
 __all__ = ["evaluate"]
 
@@ -114,19 +117,28 @@ def _compared(given: Sequence[str], files: Sequence[str]) -> tuple[EvaluationCom
 
 
 def _measure(given: Any) -> EvaluationRecord | EvaluationComparison:
-    from ebmlm.models import load_pretrained
-    from ebmlm.transformers_model import TransformersLanguageModel
+    from ebmlm.adapted import base_name
+    from ebmlm.models.load import recorded_name
+    from ebmlm.training.start import load_measured
 
     def loaded(name: str) -> tuple[TransformersLanguageModel, Any]:
-        model: Any
-        model, tokeniser = load_pretrained(name)
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        return TransformersLanguageModel(model.to(device)), tokeniser
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return load_measured(
+            name,
+            device,
+            precision=given.training.precision,
+            quantization_config=given.quantization_config,
+        )
 
     if given.part not in ("validation", "test"):
         raise UserError(f"part is '{given.part}': it is validation or test")
-    base, tokeniser = loaded(given.model)
-    trained = None if given.checkpoint is None else loaded(given.checkpoint)[0]
+    trained = None
+    if given.checkpoint is not None:
+        trained, tokeniser = loaded(given.checkpoint)
+    if trained is not None and base_name(trained.model) == recorded_name(given.model):
+        base = trained.frozen()  # one set of weights, with and without the adapter
+    else:
+        base, tokeniser = loaded(given.model)
     base.check_length(given.data.length)
     prepared = given.data.prepare(tokeniser)
     rows = prepared.test if given.part == "test" else prepared.validation

@@ -48,12 +48,19 @@ def _data(arguments: Sequence[str]) -> int:
     return data(arguments)
 
 
+def _features(arguments: Sequence[str]) -> int:
+    from ebmlm.cli.features import features
+
+    return features(arguments)
+
+
 _COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "demo": (_demo, "fine-tune a small language model on this machine and see it get better"),
     "train": (_train, "run a configuration file"),
     "evaluate": (_evaluate, "measure a model or a checkpoint on a configuration's held-out text"),
     "compare": (_compare, "train several configurations alike and compare them"),
     "bench": (_bench, "time every pass against its naive twin and against its floor"),
+    "features": (_features, "show what a feature map sees of rollouts, as one HTML page"),
     "data": (_data, "show what a task or another source of text holds"),
 }
 

@@ -14,7 +14,7 @@ from ebmlm.training.pipeline import Pipeline
 __all__ = ["Arm", "check_alike"]
 
 # What says how an arm learns may differ; where it starts, on what, and how it is measured may not.
-_ALIKE = ("model", "data", "evaluation")
+_ALIKE = ("model", "quantization_config", "data", "evaluation")
 
 # The rate is constant after the warm-up: others need to know the number of steps beforehand.
 _SCHEDULES = ("constant", "constant_with_warmup")

@@ -58,11 +58,11 @@ class RunningMetricWhitening(Whitening, Stateful):
         self.decay = decay
         self.shrinkage = LedoitWolf() if shrinkage is None else as_shrinkage(shrinkage)
         self.rank = rank
-        self._blocks: dict[int, _Average] = {}
+        self._blocks: dict[int, _BlockMetric] = {}
 
     def for_block(self, index: int) -> Whitening:
         """See :meth:`Whitening.for_block`: each block has an average of its own."""
-        return self._blocks.setdefault(index, _Average(self))
+        return self._blocks.setdefault(index, _BlockMetric(self))
 
     def __call__(
         self, features: Features, anchor_mask: BatchAnchor
@@ -88,7 +88,7 @@ class RunningMetricWhitening(Whitening, Stateful):
         """See :meth:`Stateful.restore`."""
         self._blocks = {}
         for index in sorted({int(name.split(".")[0].removeprefix("block")) for name in state}):
-            self._blocks[index] = average = _Average(self)
+            self._blocks[index] = average = _BlockMetric(self)
             average.take(
                 SecondMoment(
                     state[f"block{index}.factor"].double(),
@@ -106,7 +106,7 @@ def _tensors(moment: SecondMoment) -> dict[str, Tensor]:
     return {"factor": moment.factor, **named}
 
 
-class _Average(Whitening):
+class _BlockMetric(Whitening):
     """The running average of one block."""
 
     def __init__(self, options: RunningMetricWhitening) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ebmlm.models.adapters import adapter_config, attach
 from ebmlm.models.cache import cache_folder, publish
 from ebmlm.models.encoder import load_encoder
 from ebmlm.models.load import load_pretrained
@@ -13,6 +14,8 @@ __all__ = [
     "PACKAGED_MODELS",
     "PackagedModel",
     "PackagedWheel",
+    "adapter_config",
+    "attach",
     "cache_folder",
     "load_encoder",
     "load_pretrained",

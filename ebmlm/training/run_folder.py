@@ -15,7 +15,8 @@ __all__ = ["RunFolder"]
 class RunFolder:
     """The files of a run.
 
-    - ``checkpoint/``: the trained model, as ``AutoModelForCausalLM.from_pretrained`` loads it.
+    - ``checkpoint/``: the trained model, as ``AutoModelForCausalLM.from_pretrained`` loads it; of
+      an adapter, the adapter alone, as :func:`ebmlm.load` does.
     - ``checkpoint-N/``: states to resume from, where they were asked for.
     - ``metrics.jsonl``: every logged measurement.
     - ``before.json`` and ``after.json``: the held-out evaluations, sequence by sequence.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,19 +14,21 @@ from accelerate.utils import gather_object
 from torch import Tensor, nn
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
+from ebmlm.adapted import is_adapted, save_adapters_alone
 from ebmlm.data.collate import collate
 from ebmlm.data.row import TextRow
 from ebmlm.errors import UserError
 from ebmlm.evaluation.base import Evaluation
 from ebmlm.evaluation.report import EvaluationReport
-from ebmlm.models.adapters import write_base_name
 from ebmlm.objectives.base import ItemCounts, Objective
 from ebmlm.rollouts import SequenceBatch
 from ebmlm.training.callbacks import EndOfStep
 from ebmlm.training.clock import TrainingClock
 from ebmlm.training.diverged import TrainingDiverged
 from ebmlm.training.objective_state import keep, restore
+from ebmlm.training.rank_allocation import RankAllocation, allocates_ranks
 from ebmlm.training.redirection import forward_through
+from ebmlm.training.sharding import gather_weights, whole, whole_state
 from ebmlm.transformers_model import TransformersLanguageModel
 
 if TYPE_CHECKING:
@@ -93,6 +95,10 @@ class EBMTrainer(Trainer):
                 *(callbacks or []),
             ],
         )
+        if is_adapted(language_model.model):
+            save_adapters_alone(language_model.model)
+            if allocates_ranks(language_model.model):
+                self.add_callback(RankAllocation())
         # Ours (ProgressLine) or the user's own show progress; this one prints raw dictionaries.
         self.remove_callback(PrinterCallback)
         self.language_model: TransformersLanguageModel = language_model
@@ -100,7 +106,7 @@ class EBMTrainer(Trainer):
         self.evaluation: Evaluation | None = evaluation
         self._clock = clock
         self._sums: dict[str, Tensor] = {}
-        self._sums_from = 0
+        self._steps_summed = 0
 
     def train(
         self, resume_from_checkpoint: str | bool | None = None, *arguments: Any, **options: Any
@@ -116,11 +122,14 @@ class EBMTrainer(Trainer):
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Write the model; in a checkpoint to resume from, also what the objective remembers."""
-        super().save_model(output_dir, _internal_call)
-        if self.args.should_save:
-            folder = Path(output_dir or str(self.args.output_dir))
-            write_base_name(self.language_model.model, folder)
+        if self.is_fsdp_enabled and not _internal_call:
+            # One ordinary folder, whatever the checkpoints to resume from are.
+            state = whole_state(self.language_model.model, keep=self.args.should_save)
+            self._save(output_dir, state_dict=state)
+        else:
+            super().save_model(output_dir, _internal_call)
         if _internal_call and self.args.should_save and output_dir is not None:
+            Path(output_dir).mkdir(parents=True, exist_ok=True)
             keep(self.objective, Path(output_dir))
 
     def get_batch_samples(
@@ -139,6 +148,7 @@ class EBMTrainer(Trainer):
             text += int(batch["sequence_mask"].sum())
         local = torch.tensor([counts.anchors, counts.tokens, text], dtype=torch.float64)
         whole = self.accelerator.reduce(local.to(device), reduction="sum")
+        self._steps_summed += 1
         self.state.num_input_tokens_seen += int(whole[2])
         return batches, whole[:2]
 
@@ -167,6 +177,7 @@ class EBMTrainer(Trainer):
                 self._sums[name] = self._sums.get(name, 0.0) + value.detach().double()
             return estimate.loss
 
+        gather_weights(self.language_model.model)
         loss = forward_through(model, self.language_model.model, run)
         value = float(loss.detach())
         if not math.isfinite(value):
@@ -180,14 +191,14 @@ class EBMTrainer(Trainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the objective's metrics, means over the steps since the last time."""
-        steps = self.state.global_step - self._sums_from
+        steps = self._steps_summed
         if "loss" in logs and self._sums and steps > 0:
             names = sorted(self._sums)
             sums = torch.stack([self._sums[name] for name in names])
             means = self.accelerator.reduce(sums, reduction="sum") / steps
             logs = {**logs, **dict(zip(names, means.tolist(), strict=True))}
             self._sums = {}
-            self._sums_from = self.state.global_step
+            self._steps_summed = 0
         super().log(logs, start_time)
 
     def evaluate(
@@ -226,7 +237,7 @@ class EBMTrainer(Trainer):
                 " hold out at least one for each"
             )
         mine = range(self.accelerator.process_index, len(rows), self.accelerator.num_processes)
-        with self.compute_loss_context_manager():
+        with self.inference():
             report = self.evaluation(
                 self.language_model,
                 [rows[index] for index in mine],
@@ -236,6 +247,12 @@ class EBMTrainer(Trainer):
         if self.accelerator.num_processes == 1:
             return report
         return EvaluationReport.joined(gather_object([report]))
+
+    @contextmanager
+    def inference(self) -> Iterator[None]:
+        """What passes outside of training run in: the run's precision, and whole weights."""
+        with self.compute_loss_context_manager(), whole(self.language_model.model):
+            yield
 
     def autocast_smart_context_manager(
         self, cache_enabled: bool | None = True

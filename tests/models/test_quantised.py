@@ -1,7 +1,8 @@
-"""Bases of four and eight bits by the real bitsandbytes, on a CPU."""
+"""Adapters over bases in 4 and 8 bits: what is held, what trains, and what is refused."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,97 +10,142 @@ import pytest
 import torch
 
 from ebmlm.errors import UserError
-from ebmlm.models import load_pretrained
-from ebmlm.models import quantised as quantising
-from ebmlm.models.adapters import attach
-from ebmlm.models.quantised import parse_quantization_config
-from ebmlm.objectives import recipes
-from ebmlm.rollouts import SequenceBatch
-from ebmlm.transformers_model import TransformersLanguageModel
-from tests.helpers import seeded
-from tests.models.conftest import tiny_model, tiny_tokeniser
+from ebmlm.features import HiddenStateFeatures, LayerIndices
+from ebmlm.models.quantised import quantisation
+from ebmlm.training import Precision
+from ebmlm.training.preflight import check_adapters
+from ebmlm.training.start import load_measured, load_policy, weights_in_words
+from tests.helpers import draw, gradients, one_branch_at_a_time, packed_batch
+from tests.models.conftest import model_folder  # noqa: F401 (a fixture)
+from tests.models.test_adapters import perturb
 
-LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj", "down_proj"]}
-FOUR = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": "float32"}
-EIGHT = {"load_in_8bit": True, "llm_int8_threshold": 0.0}
+pytest.importorskip("peft")
+pytest.importorskip("bitsandbytes")
 
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Wide enough for blocks of 64 weights."""
-    tiny_model(hidden_size=64, intermediate_size=128).save_pretrained(tmp_path / "tiny")
-    tiny_tokeniser(bos_token="<start>", eos_token="<end>").save_pretrained(tmp_path / "tiny")
-    return tmp_path / "tiny"
-
-
-def _dequantised(model: Any, folder: Path) -> Any:
-    """The same model with plain weights of the same values."""
-    import bitsandbytes as bnb
-
-    plain: Any = load_pretrained(folder)[0]
-    for name, module in model.named_modules():
-        if isinstance(module, bnb.nn.Linear4bit):
-            weight: Any = module.weight
-            values = bnb.functional.dequantize_4bit(weight.data, weight.quant_state)
-            plain.get_submodule(name).weight.data = values.view_as(
-                plain.get_submodule(name).weight
-            ).float()
-    return plain
+CPU = torch.device("cpu")
+LORA = {"peft_type": "LORA", "r": 2, "target_modules": "all-linear"}
+KINDS: dict[str, dict[str, Any]] = {
+    "nf4": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"},
+    "fp4": {"load_in_4bit": True, "bnb_4bit_quant_type": "fp4"},
+    "twice": {"load_in_4bit": True, "bnb_4bit_use_double_quant": True},
+    "int8": {"load_in_8bit": True},
+}
 
 
-def _gradients(model: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    adapted = attach(model, LORA, seed=3)
-    with torch.no_grad():
-        for name, parameter in adapted.named_parameters():
-            if "lora_B" in name:
-                parameter.copy_(0.1 * torch.randn(parameter.shape, generator=seeded(1)))
-    policy = TransformersLanguageModel(adapted)
-    objective = recipes.ebft(policy, horizon=3, stride=4, context=3, samples=3, cross_entropy=0.1)
-    batch = SequenceBatch.of(torch.randint(3, 250, (2, 16), generator=seeded(2)))
-    loss = objective.loss(policy, batch, generator=seeded(0)).loss
-    loss.backward()
-    return loss.detach(), {
-        name: parameter.grad
-        for name, parameter in adapted.named_parameters()
-        if parameter.grad is not None
-    }
+def loaded(folder: Path, kind: str, precision: Precision = Precision.float32) -> Any:
+    policy, _ = load_policy(
+        str(folder), CPU, precision=precision, peft_config=LORA, quantization_config=KINDS[kind]
+    )
+    perturb(policy.model)
+    return policy
 
 
-def test_gradients_through_four_bit_weights_are_those_of_their_values(folder: Path) -> None:
-    """Packed for inference on a CPU they have no backward pass: loading keeps them from it."""
-    model: Any = load_pretrained(folder, quantization_config=FOUR)[0]
-    plain = _dequantised(model, folder)
-    loss, found = _gradients(model)
-    plain_loss, expected = _gradients(plain)
-    torch.testing.assert_close(loss, plain_loss, atol=1e-4, rtol=1e-4)
-    assert found.keys() == expected.keys()
-    largest = max(float(value.abs().max()) for value in expected.values())
-    assert largest > 1e-3
-    for name, value in expected.items():
-        torch.testing.assert_close(found[name], value, atol=1e-3 * largest, rtol=0)
+@pytest.mark.parametrize("precision", [Precision.float32, Precision.bfloat16])
+@pytest.mark.parametrize("kind", KINDS)
+def test_adapters_train_over_a_quantised_base(
+    model_folder: Path,  # noqa: F811
+    kind: str,
+    precision: Precision,
+) -> None:
+    policy = loaded(model_folder, kind, precision)
+    base = policy.model.get_base_model()
+    weight = base.model.layers[0].mlp.up_proj.weight
+    assert weight.dtype == (torch.int8 if kind == "int8" else torch.uint8)
+    before = weight.clone()
+    assert f"base of 0M in {8 if kind == 'int8' else 4} bits" in weights_in_words(policy.model)
+    trains = {name: value for name, value in policy.model.named_parameters() if value.requires_grad}
+    assert {value.dtype for value in trains.values()} == {torch.float32}
+
+    policy.model.train()
+    frozen = policy.frozen()
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision is Precision.bfloat16):
+        check_adapters(policy, resuming=False)
+        rollouts = draw(policy, packed_batch())
+        HiddenStateFeatures(frozen, LayerIndices([1]))(rollouts)
+        frozen.score(rollouts)
+        found = gradients(policy.model, lambda: policy.score(rollouts).completions.sum())
+    assert found.keys() == trains.keys()
+    assert all(gradient.isfinite().all() for gradient in found.values())
+    assert torch.equal(policy.model.get_base_model().model.layers[0].mlp.up_proj.weight, before)
 
 
-def test_eight_bits_train(folder: Path) -> None:
-    model: Any = load_pretrained(folder, quantization_config=EIGHT)[0]
-    loss, found = _gradients(model)
-    assert loss.isfinite()
-    assert all(value.isfinite().all() for value in found.values())
-    assert any(value.any() for value in found.values())
+@pytest.mark.parametrize("kind", KINDS)
+def test_its_gradient_is_that_of_the_weights_it_stands_for(
+    model_folder: Path,  # noqa: F811
+    kind: str,
+) -> None:
+    """Against a plain model with the quantised weights written out, in either mode."""
+    policy = loaded(model_folder, kind)
+    plain, _ = load_policy(str(model_folder), CPU, peft_config=LORA)
+    perturb(plain.model)
+    written = dict(plain.model.named_modules())
+    for name, module in policy.model.named_modules():
+        if type(module).__module__.startswith("bitsandbytes."):
+            with torch.no_grad():
+                identity = torch.eye(module.in_features)
+                written[name].weight.copy_((module(identity) - (module.bias or 0)).T)
+    for training in (False, True):
+        policy.model.train(training)
+        rollouts = draw(policy, packed_batch())
+        scored = policy.score(rollouts).completions.detach()
+        torch.testing.assert_close(scored, rollouts.log_probs, atol=1e-4, rtol=0)
+        found = gradients(policy.model, lambda: policy.score(rollouts).completions.sum())  # noqa: B023
+        expected = gradients(plain.model, lambda: plain.score(rollouts).completions.sum())  # noqa: B023
+        assert found.keys() == expected.keys()
+        for name, gradient in expected.items():
+            torch.testing.assert_close(found[name], gradient, atol=2e-3, rtol=1e-3, msg=name)
+        frozen = policy.frozen().score(rollouts).completions
+        alone = one_branch_at_a_time(plain.model.unload(), rollouts) if training else None
+        if alone is not None:
+            torch.testing.assert_close(frozen.double(), alone, atol=1e-3, rtol=0)
 
 
-def test_configurations_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert parse_quantization_config(None) is None
-    assert parse_quantization_config({**FOUR, "quant_method": "bitsandbytes"}).load_in_4bit
-    for given, said in (
-        (
-            {"load_in_4bits": True},
-            "load_in_4bits: there is no .*; did you mean load_in_4bit",
-        ),
-        ({"bnb_4bit_quant_type": "nf4"}, "nothing would be quantised"),
-        ({"load_in_4bit": True, "load_in_8bit": True}, "quantization_config: "),
-    ):
-        with pytest.raises(UserError, match=said):
-            parse_quantization_config(given)
-    monkeypatch.setattr(quantising, "find_spec", lambda name: None)
+def test_a_quantised_adapter_is_saved_and_measured(
+    model_folder: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    policy = loaded(model_folder, "nf4")
+    policy.model.save_pretrained(tmp_path / "adapter", save_embedding_layers=False)
+    again, _ = load_measured(str(tmp_path / "adapter"), CPU, quantization_config=KINDS["nf4"])
+    rollouts = draw(policy, packed_batch())
+    torch.testing.assert_close(
+        again.score(rollouts).completions, policy.score(rollouts).completions
+    )
+    base, _ = load_measured(str(model_folder), CPU, quantization_config=KINDS["nf4"])
+    torch.testing.assert_close(
+        base.frozen().score(rollouts).completions, policy.frozen().score(rollouts).completions
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "neither or both"),
+        ({"load_in_4bit": True, "load_in_8bit": True}, "neither or both"),
+        ({"load_in_4bits": True}, "no such option .did you mean 'load_in_4bit'"),
+        ({"load_in_4bit": True, "quant_method": "gptq"}, "'gptq': only bitsandbytes"),
+        ({"load_in_4bit": True, "bnb_4bit_compute_dtype": "float33"}, "float33"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        quantisation(options, torch.float32)
+
+
+def test_a_quantised_base_without_adapters_is_refused(model_folder: Path) -> None:  # noqa: F811
+    with pytest.raises(UserError, match="quantization_config without peft_config"):
+        load_policy(str(model_folder), CPU, quantization_config=KINDS["nf4"])
+
+
+def test_the_type_to_compute_in_is_the_run_s() -> None:
+    assert quantisation({"load_in_4bit": True}, torch.bfloat16).bnb_4bit_compute_dtype == (
+        torch.bfloat16
+    )
+    own = {"load_in_4bit": True, "bnb_4bit_compute_dtype": "float32"}
+    assert quantisation(own, torch.bfloat16).bnb_4bit_compute_dtype == torch.float32
+
+
+def test_without_bitsandbytes_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
     with pytest.raises(UserError, match=r"pip install 'ebmlm\[quantised\]'"):
-        parse_quantization_config(FOUR)
+        quantisation({"load_in_4bit": True}, torch.float32)

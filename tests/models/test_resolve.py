@@ -146,6 +146,9 @@ def test_a_model_folder_is_itself(model_folder: Path, monkeypatch: pytest.Monkey
 def test_a_folder_without_config_names_the_missing_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"{tmp_path} has no config.json"):
         resolve(tmp_path)
+
+
+def test_an_adapter_folder_is_itself(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text("{}")
     assert resolve(tmp_path) == tmp_path
 

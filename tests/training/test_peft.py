@@ -1,138 +1,163 @@
-"""Runs that train adapters: what is written, resumed and refused."""
+"""Training adapters: only they move, only they are saved, and a resumed run is the same run."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from rich.console import Console
 from transformers import TrainerCallback
 
-from ebmlm.data import JsonLines, TextData
-from ebmlm.errors import UserError
-from ebmlm.models import load_pretrained
-from ebmlm.models.adapters import attach
-from ebmlm.objectives import recipes
-from ebmlm.training import EvaluationOptions, Pipeline, TrainingOptions
-from ebmlm.training.precision import Precision
+from ebmlm.models import adapter_config, attach
+from ebmlm.training import Precision
 from ebmlm.transformers_model import TransformersLanguageModel
-from tests.models.conftest import tiny_model, tiny_tokeniser
-from tests.training.runs import tiny_ebft, tiny_policy, trainer
+from tests.training.runs import tiny_policy, trainer
 
-LORA = {"peft_type": "LORA", "r": 2, "target_modules": "all-linear"}
+pytest.importorskip("peft")
 
-
-def _policy() -> TransformersLanguageModel:
-    adapted = attach(tiny_policy().model, LORA, name="tiny", seed=1)
-    return TransformersLanguageModel(adapted, end_tokens=(2,))
-
-
-class _StopsAt(TrainerCallback):
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        control.should_training_stop = state.global_step == self.step
+LORA = {"peft_type": "LORA", "r": 4, "target_modules": "all-linear"}
+ADALORA = {
+    "peft_type": "ADALORA",
+    "init_r": 4,
+    "target_r": 1,
+    "tinit": 1,
+    "tfinal": 1,
+    "total_step": 6,
+    "target_modules": ["q_proj", "v_proj"],
+}
 
 
-def _run(folder: Path, *, resumed: bool = False, stop: int = 99) -> dict[str, torch.Tensor]:
-    policy = _policy()
-    run = trainer(
-        folder,
-        micro=2,
-        policy=policy,
-        objective=tiny_ebft(policy),
-        callbacks=[_StopsAt(stop)],
-        save_every=1,
+def adapted(options: dict[str, Any], held: torch.dtype = torch.float32) -> Any:
+    """A tiny policy with adapters, the same each time, its base in bfloat16's numbers."""
+    base = tiny_policy().model
+    with torch.no_grad():
+        for parameter in base.parameters():
+            parameter.data = parameter.bfloat16().to(held)
+    return TransformersLanguageModel(attach(base, adapter_config(options)), end_tokens=(2,))
+
+
+def losses(run: Any, name: str = "loss") -> list[float]:
+    return [line[name] for line in run.state.log_history if "loss" in line]
+
+
+def state(run: Any) -> dict[str, torch.Tensor]:
+    return {
+        name: value.detach().clone() for name, value in run.language_model.model.named_parameters()
+    }
+
+
+def trains(policy: Any) -> dict[str, torch.Tensor]:
+    return {name: value for name, value in policy.model.named_parameters() if value.requires_grad}
+
+
+@pytest.mark.parametrize("checkpointed", [False, True])
+def test_only_adapters_move_and_only_they_have_moments(tmp_path: Path, checkpointed: bool) -> None:
+    policy = adapted(LORA)
+    names = set(trains(policy))
+    run = trainer(tmp_path, micro=2, policy=policy, gradient_checkpointing=checkpointed)
+    before = state(run)
+    run.train()
+    assert {name for name, value in state(run).items() if not torch.equal(value, before[name])} == (
+        names
     )
-    run.train(resume_from_checkpoint=str(folder / "checkpoint-2") if resumed else None)
-    return {
-        name: value.detach().clone()
-        for name, value in policy.model.named_parameters()
-        if value.requires_grad
-    }
+    assert set(trains(policy)) == names
+    assert run.optimizer is not None
+    held = [value for group in run.optimizer.param_groups for value in group["params"]]
+    assert {id(value) for value in held} == {id(value) for value in trains(policy).values()}
+    assert all(value.grad is None for name, value in before.items() if name not in names)
+    if checkpointed:
+        plain = trainer(tmp_path / "plain", micro=2, policy=adapted(LORA))
+        plain.train()
+        assert losses(run) == pytest.approx(losses(plain), abs=1e-6)
 
 
-def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path) -> None:
-    whole = _run(tmp_path / "whole")
-    _run(tmp_path / "cut", stop=2)
-    files = {path.name for path in (tmp_path / "cut" / "checkpoint-2").iterdir()}
-    assert {"adapter_model.safetensors", "adapter_config.json"} <= files
-    assert "model.safetensors" not in files
-    resumed = _run(tmp_path / "cut", resumed=True)
-    assert whole.keys() == resumed.keys()
-    for name, value in whole.items():
-        assert torch.equal(value, resumed[name]), name
-        assert "lora" not in name or value.any()
+def test_a_step_cut_into_micro_batches_is_the_same_step(tmp_path: Path) -> None:
+    whole, cut = (
+        trainer(tmp_path / str(micro), micro=micro, policy=adapted(LORA)) for micro in (4, 1)
+    )
+    whole.train()
+    cut.train()
+    for name, value in state(whole).items():
+        torch.testing.assert_close(state(cut)[name], value, atol=2e-5, rtol=0)
 
 
-def test_micro_batches_change_nothing(tmp_path: Path) -> None:
-    found = []
-    for micro in (1, 4):
-        policy = _policy()
-        run = trainer(
-            tmp_path / str(micro), micro=micro, policy=policy, objective=tiny_ebft(policy)
+def test_a_base_held_in_bfloat16_is_one_that_each_pass_rounds(tmp_path: Path) -> None:
+    """And with layers that are computed again in the backward pass, which autocast rounds."""
+    held, rounded, again = (
+        trainer(
+            tmp_path / f"{dtype}{checkpointed}",
+            micro=2,
+            policy=adapted(LORA, dtype),
+            precision=Precision.bfloat16,
+            gradient_checkpointing=checkpointed,
         )
-        run.train()
-        found.append({n: p for n, p in policy.model.named_parameters() if p.requires_grad})
-    for name, value in found[0].items():
-        torch.testing.assert_close(value, found[1][name], atol=2e-5, rtol=0)
+        for dtype, checkpointed in (
+            (torch.bfloat16, False),
+            (torch.float32, False),
+            (torch.bfloat16, True),
+        )
+    )
+    # The first weights of adapters are made in the base's type.
+    for name, value in trains(rounded.language_model).items():
+        value.data.copy_(trains(held.language_model)[name].data)
+    held.train()
+    rounded.train()
+    again.train()
+    assert losses(held) == losses(rounded) == losses(again)
+    for name, value in trains(held.language_model).items():
+        assert value.dtype == torch.float32
+        assert torch.equal(value, trains(rounded.language_model)[name])
+    kept = {value.dtype for value in held.language_model.model.parameters()}
+    assert kept == {torch.bfloat16, torch.float32}
 
 
-@pytest.fixture
-def pipeline(tmp_path: Path) -> dict[str, Any]:
-    """What a run needs, with a tiny model in a folder."""
-    tiny_model().save_pretrained(tmp_path / "tiny")
-    tiny_tokeniser(bos_token="<start>", eos_token="<end>").save_pretrained(tmp_path / "tiny")
-    rows = [json.dumps({"text": f"{n} abab " * 12}) for n in range(40)]
-    (tmp_path / "text.jsonl").write_text("\n".join(rows))
-    source = JsonLines(str(tmp_path / "text.jsonl"))
-    return {
-        "data": TextData(source, length=24, train_rows=8, validation_rows=4),
-        "objective": lambda policy, texts: recipes.ebft(
-            policy, horizon=2, stride=4, context=4, samples=2
-        ),
-        "model": str(tmp_path / "tiny"),
-        "training": TrainingOptions(
-            steps=2, batch_size=2, learning_rate=1e-2, precision=Precision.bfloat16
-        ),
-        "evaluation": EvaluationOptions(horizon=2, stride=4, context=4, samples=2),
-        "output": str(tmp_path / "run"),
-    }
+@pytest.mark.parametrize("precision", [Precision.float32, Precision.bfloat16])
+def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path, precision: Precision) -> None:
+    class StopAfterTwo(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            control.should_training_stop = state.global_step == 2
+
+    held = torch.bfloat16 if precision is Precision.bfloat16 else torch.float32
+    options: dict[str, Any] = {"micro": 2, "save_every": 1, "steps": 4, "precision": precision}
+    whole = trainer(tmp_path / "whole", policy=adapted(LORA, held), **options)
+    whole.train()
+    stopped = trainer(
+        tmp_path / "cut", policy=adapted(LORA, held), callbacks=[StopAfterTwo()], **options
+    )
+    stopped.train()
+    resumed = trainer(tmp_path / "cut", policy=adapted(LORA, held), **options)
+    resumed.train(resume_from_checkpoint=True)
+    assert resumed.state.global_step == 4
+    for name in ("loss", "reward", "cross_entropy", "grad_norm"):
+        assert losses(resumed, name) == losses(whole, name), name
+    for name, value in state(whole).items():
+        assert torch.equal(value, state(resumed)[name]), name
 
 
-def test_a_run_with_adapters_writes_adapters_that_load(
-    pipeline: dict[str, Any], tmp_path: Path
+def test_checkpoints_hold_the_adapter_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    console = Console(file=(tmp_path / "said").open("w"), width=200)
-    outcome = Pipeline(**pipeline, peft_config=LORA).run(console)
-    console.file.close()
-    assert "of them trained, in adapters" in (tmp_path / "said").read_text()
-    assert outcome.before.means() != outcome.after.means()
-    checkpoint = tmp_path / "run" / "checkpoint"
-    saved = json.loads((checkpoint / "adapter_config.json").read_text())
-    assert saved["base_model_name_or_path"] == pipeline["model"]
-    loaded: Any
-    loaded, _ = load_pretrained(checkpoint)
-    assert any(p.any() for name, p in loaded.named_parameters() if "lora_B" in name)
-    # They can be trained further, and are then not put on twice.
-    more = {**pipeline, "model": str(checkpoint), "output": str(tmp_path / "more")}
-    Pipeline(**more).run(Console(quiet=True))
-    assert (tmp_path / "more" / "checkpoint" / "adapter_model.safetensors").is_file()
-    again = {**more, "output": str(tmp_path / "again")}
-    with pytest.raises(UserError, match="has adapters already and peft_config asks for others"):
-        Pipeline(**again, peft_config=LORA).run(Console(quiet=True))
+    import peft.utils.save_and_load as saving
+
+    def asked(*arguments: object, **options: object) -> None:
+        raise AssertionError("PEFT asked the hub for the base")
+
+    monkeypatch.setattr(saving, "check_file_exists_on_hf_hub", asked)
+    policy = adapted(LORA)
+    policy.model.peft_config["default"].base_model_name_or_path = "smollm2-135m"
+    run = trainer(tmp_path, micro=4, policy=policy, save_every=3)
+    run.train()
+    files = {path.name for path in (tmp_path / "checkpoint-3").iterdir()}
+    assert {"adapter_model.safetensors", "adapter_config.json", "optimizer.pt"} <= files
+    assert not {"model.safetensors", "config.json"} & files
 
 
-def test_a_frozen_base_is_kept_in_the_runs_precision(pipeline: dict[str, Any]) -> None:
-    policy, _ = Pipeline(**pipeline, peft_config=LORA)._load(torch.device("cpu"))
-    types = {parameter.requires_grad: parameter.dtype for parameter in policy.model.parameters()}
-    assert types == {True: torch.float32, False: torch.bfloat16}
+def test_ranks_are_shared_out_while_adalora_trains(tmp_path: Path) -> None:
+    def ranks(policy: Any) -> int:
+        values = [value for name, value in trains(policy).items() if "lora_E" in name]
+        return sum(int((value != 0).sum()) for value in values)
 
-
-def test_quantised_weights_alone_are_refused(pipeline: dict[str, Any]) -> None:
-    with pytest.raises(UserError, match="quantised weights cannot be trained"):
-        Pipeline(**pipeline, quantization_config={"load_in_4bit": True}).run(Console(quiet=True))
+    policy = adapted(ADALORA)
+    trainer(tmp_path, micro=4, policy=policy, steps=6).train()
+    assert ranks(policy) == 4  # target_r for each of four modules, of four times that

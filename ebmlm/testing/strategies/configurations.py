@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from ebmlm.distribution import Categorical, TokenDistribution
+from ebmlm.energies import cosine, inner_product
 from ebmlm.estimators import (
     RLOO,
     Estimator,
@@ -19,6 +20,7 @@ from ebmlm.estimators import (
 from ebmlm.features import (
     Depths,
     FeatureSpaceWhitening,
+    FirstToken,
     JointLength,
     LastToken,
     LayerLength,
@@ -46,7 +48,7 @@ def distributions(truncated: bool = False) -> SearchStrategy[TokenDistribution]:
 
 def poolings() -> SearchStrategy[Pooling]:
     """Every pooling there is."""
-    return st.sampled_from([LastToken(), MeanToken(), Quartiles(), PerToken()])
+    return st.sampled_from([LastToken(), FirstToken(), MeanToken(), Quartiles(), PerToken()])
 
 
 def whitenings() -> SearchStrategy[Whitening]:
@@ -80,6 +82,7 @@ def ebft_options(draw: st.DrawFn, max_horizon: int = 3) -> dict[str, Any]:
         "whitening": draw(whitenings()),
         "alignment": draw(st.sampled_from([1.0, 0.5, 0.0])),
         "diversity": draw(st.sampled_from([1.0, 0.5, 0.0])),
+        "similarity": draw(st.sampled_from([cosine, inner_product])),
         "kl": draw(st.sampled_from([0.0, 0.1])),
         "cross_entropy": draw(st.sampled_from([0.0, 0.03])),
         "estimator": draw(estimators()),

@@ -25,7 +25,9 @@ def test_the_problems_solve_themselves() -> None:
     names["check"](names[str(first.columns["entry_point"])])  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b'{"task_id": 1}\n'), None])
+@pytest.mark.parametrize(
+    "content", [b"", b"no gzip", gzip.compress(b'{"task_id": 1}\n', mtime=0), None]
+)
 def test_a_damaged_package_is_told(
     content: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

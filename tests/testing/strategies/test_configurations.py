@@ -109,7 +109,12 @@ def test_nothing_is_truncated_unless_asked_for(drawn: Any) -> None:
 
 def test_options_are_all_that_the_recipe_takes() -> None:
     parameters = inspect.signature(recipes.ebft).parameters
-    assert set(smallest(ebft_options())) == set(parameters) - {"model", "network", "texts"}
+    assert set(smallest(ebft_options())) == set(parameters) - {
+        "model",
+        "network",
+        "texts",
+        "features",
+    }
 
 
 @given(ebft_options(), texts_of_length(3, 6), st.integers(0, 9))
