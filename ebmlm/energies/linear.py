@@ -16,8 +16,7 @@ __all__ = ["LinearEnergy"]
 class LinearEnergy(Energy):
     """``-coefficients . phi(c, y)``: exponential tilting by features.
 
-    ``EnergyModel(p, LinearEnergy(features, coefficients))`` is the exponential family through p;
-    :func:`ebmlm.targets.fit_moments` finds the coefficients that meet given moments.
+    ``EnergyModel(p, LinearEnergy(features, coefficients))`` is the exponential family through p.
 
     Args:
         features: of completions.

@@ -10,12 +10,15 @@ from typing import Any, cast
 import torch
 
 from ebmlm.distribution import Categorical
+from ebmlm.divergences import Divergence, ForwardKL, JensenShannon, ReverseKL, TotalVariation
 from ebmlm.energies import (
+    ExpertEnergy,
     FeatureMatchingEnergy,
     FunctionEnergy,
     KernelMatchingEnergy,
     KLEnergy,
     LengthEnergy,
+    LinearEnergy,
     VerifierEnergy,
     cosine,
 )
@@ -72,6 +75,7 @@ from ebmlm.samplers import (
     StridedAnchors,
 )
 from ebmlm.state import alone
+from ebmlm.targets import DivergenceEnergy, EnergyModel, FixedPartition, TargetEnergy
 from ebmlm.testing import bugs, checks, laws
 from ebmlm.testing.report import Report
 from ebmlm.testing.tabular import TabularLanguageModel
@@ -123,6 +127,12 @@ def _metric() -> MetricWhitening:
 
 def _kernel(function: VectorKernel, **options: float) -> KernelMatchingEnergy:
     return KernelMatchingEnergy(FeatureKernel(_features(), function), **options)
+
+
+def _divergence(divergence: Divergence) -> DivergenceEnergy:
+    """Of a length's target whose partition function is taken for known."""
+    target = EnergyModel(_table().frozen(), LengthEnergy(1), 2.0)
+    return DivergenceEnergy(target, divergence, FixedPartition(-0.4))
 
 
 def _length(rollouts: Rollouts) -> torch.Tensor:
@@ -210,6 +220,16 @@ ENERGIES = Kind(
         "FeatureMatching, batch metric": partial(_matching, whitening=BatchMetricWhitening()),
         "FeatureMatching, running metric": _running,
         "KL": KLEnergy,
+        "Linear": lambda: LinearEnergy(_features(), torch.arange(9.0)),
+        "Expert": lambda: ExpertEnergy(_table().frozen()),
+        "Target": lambda: TargetEnergy(EnergyModel(_table().frozen(), LengthEnergy(1))),
+        "Divergence, forward KL": lambda: _divergence(ForwardKL()),
+        "Divergence, reverse KL": lambda: _divergence(ReverseKL()),
+        "Divergence, Jensen-Shannon": lambda: _divergence(JensenShannon()),
+        "Divergence, total variation": lambda: _divergence(TotalVariation()),
+        "Divergence, group's partition": lambda: DivergenceEnergy(
+            EnergyModel(_table().frozen(), LengthEnergy(1))
+        ),
         "KernelMatching, linear": lambda: _kernel(Linear()),
         "KernelMatching, Gaussian": lambda: _kernel(Gaussian(0.5)),
         "KernelMatching, Laplace": lambda: _kernel(Laplace(2.0), diversity=0.5),
@@ -230,6 +250,13 @@ ENERGIES = Kind(
     {
         "FeatureMatching, batch metric": {
             "neighbours_move_no_energy": "one metric for the whole batch"
+        },
+        **{
+            f"Divergence, {name}": {
+                "first_variation": "its functional is the divergence, whose value is not the mean"
+                " energy (its gradient is shown exact in tests/targets)"
+            }
+            for name in ("forward KL", "Jensen-Shannon")
         },
         "KernelMatching, median bandwidth": {
             "neighbours_move_no_energy": "one bandwidth for the whole batch"

@@ -57,7 +57,7 @@ def whitenings() -> SearchStrategy[Whitening]:
 
 
 def estimators() -> SearchStrategy[Estimator]:
-    """Every estimator there is, with either credit."""
+    """Every policy gradient there is, with either credit."""
     either = (sequence_log_prob, mean_token_log_prob)
     return st.sampled_from(
         [kind(credit=credit) for kind in (RLOO, Reinforce, GroupNorm) for credit in either]

@@ -77,7 +77,7 @@ def test_what_is_returned_is_whole(name: str) -> None:
 
 def test_nothing_allowed_is_told_not_hidden() -> None:
     class Nothing(LengthEnergy):
-        def __call__(self, rollouts, scores):  # type: ignore[no-untyped-def]
+        def __call__(self, rollouts, scores):
             terms = super().__call__(rollouts, scores)
             return dataclasses.replace(terms, unary=torch.full_like(terms.unary, torch.inf))
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ebmlm.distribution import Categorical
+from ebmlm.distribution import Categorical, TokenDistribution
 from ebmlm.rollouts import Rollouts, SequenceBatch
 from ebmlm.samplers import AutoregressiveSampler, GivenAnchors, Sampler
 from ebmlm.targets import EnergyModel
@@ -43,7 +43,7 @@ def _batch(rows: int = ROWS) -> SequenceBatch:
     return SequenceBatch.of(torch.tensor([TEXT]).expand(rows, -1), anchors=anchors)
 
 
-def _proposal(toy: Toy, samples: int, distribution: Categorical | None = None) -> Sampler:
+def _proposal(toy: Toy, samples: int, distribution: TokenDistribution | None = None) -> Sampler:
     return AutoregressiveSampler(
         toy.horizon, samples, distribution or toy.distribution, GivenAnchors()
     )
