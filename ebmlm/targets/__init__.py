@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ebmlm.targets.energy_model import EnergyModel
+from ebmlm.targets.moments import MomentFit, fit_moments, solve_moments
 from ebmlm.targets.partition import (
     FixedPartition,
     GroupPartition,
@@ -19,8 +20,11 @@ __all__ = [
     "FixedPartition",
     "GroupPartition",
     "LeaveOneOutPartition",
+    "MomentFit",
     "Partition",
     "PartitionEstimate",
     "TargetEnergy",
     "estimate_partition",
+    "fit_moments",
+    "solve_moments",
 ]
