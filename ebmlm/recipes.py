@@ -10,24 +10,32 @@ from __future__ import annotations
 
 from jsonargparse import class_from_function
 
-from ebmlm.objectives import feature_recipes, recipes
+from ebmlm.objectives import energy_choices, feature_recipes, recipes, target_recipes
 
 __all__ = [
+    "DPG",
     "EBFT",
     "MMD",
     "RLVR",
     "SFT",
     "CharacterNGrams",
     "Concatenation",
+    "Constraint",
     "EBFTUnbiased",
     "Encoder",
+    "Expert",
     "FourierFeatures",
     "HiddenStates",
+    "Linear",
     "NGrams",
     "NormalisedFeatures",
+    "Product",
     "ProjectedFeatures",
+    "Verified",
+    "VerifierScores",
 ]
 
+DPG = class_from_function(target_recipes.dpg, name="DPG")
 EBFT = class_from_function(recipes.ebft, name="EBFT")
 EBFTUnbiased = class_from_function(recipes.ebft_unbiased, name="EBFTUnbiased")
 MMD = class_from_function(recipes.mmd, name="MMD")
@@ -42,3 +50,10 @@ Concatenation = class_from_function(feature_recipes.concatenation, name="Concate
 NormalisedFeatures = class_from_function(feature_recipes.normalised, name="NormalisedFeatures")
 ProjectedFeatures = class_from_function(feature_recipes.projection, name="ProjectedFeatures")
 FourierFeatures = class_from_function(feature_recipes.fourier, name="FourierFeatures")
+VerifierScores = class_from_function(feature_recipes.verifier_scores, name="VerifierScores")
+
+Constraint = class_from_function(energy_choices.constraint, name="Constraint")
+Expert = class_from_function(energy_choices.expert, name="Expert")
+Linear = class_from_function(energy_choices.linear, name="Linear")
+Product = class_from_function(energy_choices.product, name="Product")
+Verified = class_from_function(energy_choices.verified, name="Verified")
