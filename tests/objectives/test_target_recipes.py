@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -62,15 +61,13 @@ def test_each_makes_its_energy() -> None:
     torch.testing.assert_close(_unary(both).double(), -3 * has)
 
 
-def test_an_expert_has_the_policys_vocabulary(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_expert_has_the_policys_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = tiny_transformer()
     monkeypatch.setattr("ebmlm.load", lambda name: (tiny_transformer(), None))
     energy = energy_choices.expert(policy, name="another", weight=-0.5)
     assert isinstance(energy, ScaledEnergy) and energy.factor == -0.5
     with pytest.raises(UserError, match="one vocabulary"):
-        energy_choices.expert(MODEL, name="another")
+        energy_choices.expert(TabularLanguageModel(7, 2), name="another")
 
 
 def test_every_recipe_has_a_name_for_configurations() -> None:
@@ -134,8 +131,8 @@ def test_dpg_meets_its_target_on_a_table() -> None:
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(UserError, match="samples is 1"):
         target_recipes.dpg(MODEL, TEXTS, energy=LINEAR, samples=1)
+    two = partial(energy_choices.linear, features=SCORES, coefficients=[1.0, 2.0])
     with pytest.raises(UserError, match="coefficients for 1 features"):
-        two = partial(energy_choices.linear, features=SCORES, coefficients=[1.0, 2.0])
         target_recipes.dpg(MODEL, TEXTS, energy=two)
     with pytest.raises(UserError, match="temperature is 0"):
         target_recipes.dpg(MODEL, TEXTS, energy=lambda model, texts: LengthEnergy(), temperature=0)

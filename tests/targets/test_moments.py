@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from torch import Tensor
@@ -155,7 +157,7 @@ def test_a_constant_feature_with_its_own_value_is_met() -> None:
     torch.testing.assert_close(fit.achieved[0], torch.tensor(0.6).double(), atol=1e-5, rtol=0)
 
 
-def _ones(readings: list[tuple[int, ...]]) -> Tensor:  # type: ignore[explicit-any, unused-ignore]
+def _ones(readings: Sequence[tuple[int, ...]]) -> Tensor:
     return torch.tensor([[float(sum(one == 1 for one in reading))] for reading in readings])
 
 
