@@ -12,7 +12,7 @@ from ebmlm.rollouts import Rollouts, SequenceBatch, gather_continuations
 from ebmlm.samplers.anchors import AnchorPlacement
 from ebmlm.typing import BatchAnchor, BatchAnchorReference
 
-__all__ = ["CompleteContinuations", "cut_continuations", "real_completions", "with_real_first"]
+__all__ = ["CompleteContinuations", "cut_continuations", "with_real_first"]
 
 
 def cut_continuations(
@@ -51,17 +51,6 @@ class CompleteContinuations(AnchorPlacement):
         tokens, mask = cut_continuations(batch, anchors, valid, horizon, self.end_tokens)
         whole = mask.all(-1) | _ends(tokens, mask, self.end_tokens).any(-1)
         return anchors, valid & whole
-
-
-def real_completions(rollouts: Rollouts) -> Rollouts:
-    """The real continuations as rollouts, one an anchor; as if given, so without ``log_probs``."""
-    tokens, mask = _as_completions(rollouts)
-    return dataclasses.replace(
-        rollouts,
-        completions=tokens,
-        completion_mask=mask,
-        log_probs=torch.zeros(tokens.shape, device=tokens.device),
-    )
 
 
 def with_real_first(rollouts: Rollouts) -> Rollouts:

@@ -2,8 +2,8 @@
 
 ``class_path: ebmlm.recipes.EBFT`` with ``init_args`` is :func:`ebmlm.objectives.recipes.ebft` with
 these options: the names here are the functions of :mod:`ebmlm.objectives.recipes` and
-:mod:`ebmlm.objectives.feature_recipes` and :mod:`ebmlm.objectives.energy_recipes`, as classes that jsonargparse can take options for.
-The policy and the run's texts are passed when it starts.
+:mod:`ebmlm.objectives.feature_recipes` and :mod:`ebmlm.objectives.energy_recipes`, as classes that
+jsonargparse can take options for. The policy and the run's texts are passed when it starts.
 """
 
 from __future__ import annotations

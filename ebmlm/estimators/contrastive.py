@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from ebmlm.errors import UserError
@@ -202,13 +203,16 @@ def discrimination(contrast: Contrast) -> dict[str, BatchAnchor]:
       counting the same.
     - ``ranking_accuracy``: share of the noise with a lower log-weight than the real continuation.
 
-    Ties count half.
+    Ties count half; so does what differs by rounding alone, as a noise sample that says what the
+    real text says.
     """
     real = contrast.real_log_weight.unsqueeze(-1)
     noise = contrast.log_weights
     right = (_step(real).squeeze(-1) + _step(-noise).mean(-1)) / 2
-    return {"nce_accuracy": right, "ranking_accuracy": _step(real - noise).mean(-1)}
+    return {"nce_accuracy": right, "ranking_accuracy": _step(real - noise, real).mean(-1)}
 
 
-def _step(values: torch.Tensor) -> torch.Tensor:
-    return (values.sign() + 1) / 2
+def _step(values: Tensor, size: Tensor | float = 0.0) -> Tensor:
+    """1 above zero, 0 below, one half within rounding of numbers of that size."""
+    rounding = 64 * torch.finfo(values.dtype).eps * (1 + torch.as_tensor(size).abs())
+    return torch.where(values.abs() <= rounding, 0.5, (values > 0).to(values.dtype))

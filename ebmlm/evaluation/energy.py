@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from ebmlm.continuations import CompleteContinuations, real_completions, with_real_first
+from ebmlm.continuations import CompleteContinuations, with_real_first
 from ebmlm.data.collate import collate
 from ebmlm.data.row import TextRows
 from ebmlm.energies.base import Energy
@@ -18,9 +18,8 @@ from ebmlm.evaluation.base import Evaluation, OnProgress
 from ebmlm.evaluation.measurement import Measurement
 from ebmlm.evaluation.report import EvaluationReport
 from ebmlm.language_model import LanguageModel
-from ebmlm.rollouts import SequenceBatch
+from ebmlm.rollouts import Scores, SequenceBatch
 from ebmlm.samplers.base import Sampler
-from ebmlm.targets.energy_model import EnergyModel
 from ebmlm.targets.negatives import Noise
 from ebmlm.typing import BatchAnchor, BatchAnchorSample
 
@@ -49,7 +48,8 @@ class EnergyEvaluation(Evaluation):
         seed: of the draws.
 
     Raises:
-        UserError: for one sample per anchor, or a batch size under 1.
+        UserError: for one sample per anchor, a batch size under 1, or an energy that needs several
+            samples.
     """
 
     def __init__(
@@ -59,6 +59,11 @@ class EnergyEvaluation(Evaluation):
             raise UserError(
                 f"{sampler.samples} sample per anchor: bounds of the partition function need at"
                 " least 2"
+            )
+        if energy.minimum_samples > 1:
+            raise UserError(
+                f"{type(energy).__name__} compares samples with each other: a model gives every"
+                " completion an energy of its own"
             )
         if batch_size < 1:
             raise UserError(f"batch_size is {batch_size}: it must be at least 1 sequence")
@@ -102,16 +107,16 @@ class EnergyEvaluation(Evaluation):
         noise = Noise(self.sampler, model.end_tokens)
         drawn = noise(model, self.energy, batch, generator)
         rollouts = drawn.rollouts
-        target = EnergyModel(model, self.energy)
         # Real and noise through the same pass, in the same place: as if both had been drawn.
-        energies = target.energies(with_real_first(rollouts)).double()
+        both = dataclasses.replace(with_real_first(rollouts), distribution=noise.base)
+        scored = model.score(both).completions
+        energies = self.energy(both, Scores(scored, scored)).unary.double()
         contrast = Contrast(
             energies[..., 0], energies[..., 1:], drawn.real_ratio.double(), drawn.ratios.double()
         )
         # With ratios the language model cancels: both are weights over the noise.
         gains = likelihood_gains(-contrast.real, contrast.real_log_weight, contrast.log_weights)
-        alone = dataclasses.replace(real_completions(rollouts), distribution=target.distribution)
-        likelihood = model.score(alone).completions.double().sum((-1, -2))
+        likelihood = scored[:, :, 0].double().sum(-1)
         weights = contrast.log_weights.softmax(-1)
         valid = rollouts.anchor_mask
         tokens = torch.where(valid, rollouts.reference_mask.sum(-1), 0).sum(1).cpu()

@@ -14,15 +14,31 @@ from ebmlm.divergences import Divergence, ForwardKL, JensenShannon, ReverseKL, T
 from ebmlm.energies import (
     ExpertEnergy,
     FeatureMatchingEnergy,
+    FixedFeatures,
     FunctionEnergy,
+    Head,
     KernelMatchingEnergy,
     KLEnergy,
     LengthEnergy,
     LinearEnergy,
+    Representation,
+    ResidualEnergy,
+    TrainedStates,
     VerifierEnergy,
     cosine,
 )
-from ebmlm.estimators import RLOO, GroupNorm, Reinforce, mean_token_log_prob, sequence_log_prob
+from ebmlm.estimators import (
+    RLOO,
+    BinaryNCE,
+    ContrastiveLoss,
+    EnergyMagnitude,
+    GroupNorm,
+    PhaseDifference,
+    RankingNCE,
+    Reinforce,
+    mean_token_log_prob,
+    sequence_log_prob,
+)
 from ebmlm.features import (
     BatchMetricWhitening,
     Concatenated,
@@ -65,7 +81,7 @@ from ebmlm.kernels import (
     VectorKernel,
 )
 from ebmlm.language_model import LanguageModel
-from ebmlm.objectives import PolicyObjective, recipes
+from ebmlm.objectives import EnergyObjective, PolicyObjective, recipes
 from ebmlm.rollouts import Rollouts
 from ebmlm.samplers import (
     AutoregressiveSampler,
@@ -75,7 +91,16 @@ from ebmlm.samplers import (
     StridedAnchors,
 )
 from ebmlm.state import alone
-from ebmlm.targets import DivergenceEnergy, EnergyModel, FixedPartition, TargetEnergy
+from ebmlm.targets import (
+    DataChains,
+    DivergenceEnergy,
+    EnergyModel,
+    FixedPartition,
+    Negatives,
+    Noise,
+    PersistentChains,
+    TargetEnergy,
+)
 from ebmlm.testing import bugs, checks, laws
 from ebmlm.testing.report import Report
 from ebmlm.testing.tabular import TabularLanguageModel
@@ -165,6 +190,28 @@ def _running() -> FeatureMatchingEnergy:
     return _matching(whitening=whitening)
 
 
+def _residual(representation: Representation, hidden: tuple[int, ...] = (3,)) -> ResidualEnergy:
+    """With weights as if it had learned something."""
+    assert representation.width is not None
+    head = Head(representation.width, hidden).double()
+    generator = torch.Generator().manual_seed(4)
+    weight = head.output.weight
+    with torch.no_grad():
+        weight.copy_(torch.randn(weight.shape, generator=generator, dtype=torch.float64))
+    return ResidualEnergy(representation, head)
+
+
+def _contrasted(
+    negatives: Callable[..., Negatives], contrast: ContrastiveLoss, **options: Any
+) -> Callable[[], Any]:
+    def recipe(model: LanguageModel) -> EnergyObjective:
+        sampler = BlockParallelSampler(StridedAnchors(2, 1), 2, 2, **options)
+        energy = _residual(FixedFeatures(HiddenStateFeatures(model.frozen())))
+        return EnergyObjective(negatives(sampler, model.end_tokens), energy, contrast)
+
+    return lambda: recipe
+
+
 def _lengths_of_texts(texts: Sequence[str]) -> torch.Tensor:
     return torch.tensor([[len(text), text.count("1")] for text in texts], dtype=torch.float64)
 
@@ -244,6 +291,11 @@ ENERGIES = Kind(
         "FeatureMatching + 0.1 KL": lambda: _matching() + 0.1 * KLEnergy(),
         "FunctionEnergy": partial(FunctionEnergy, _length),
         "Length": partial(LengthEnergy, 1),
+        "Residual": lambda: _residual(FixedFeatures(_features())),
+        "Residual, linear": lambda: _residual(FixedFeatures(NGramFeatures((1, 2), 8)), ()),
+        "Residual, trained network": lambda: _residual(
+            TrainedStates(HiddenStateFeatures(tiny_transformer(), pooling=MeanToken()))
+        ),
         "Verifier": _verified,
     },
     bugs.ENERGY_BUGS,
@@ -362,6 +414,11 @@ OBJECTIVES = Kind(
         "MMD": _small(recipes.mmd, kernel=Gaussian(0.5)),
         "MMD, median bandwidth": _small(recipes.mmd),
         "SFT": lambda: recipes.sft,
+        "NCE": _contrasted(Noise, BinaryNCE() + 0.1 * EnergyMagnitude()),
+        "NCE, tempered noise": _contrasted(Noise, BinaryNCE(), distribution=Categorical(0.7)),
+        "NCE, ranking": _contrasted(Noise, RankingNCE()),
+        "Contrastive divergence": _contrasted(DataChains, PhaseDifference()),
+        "Contrastive divergence, persistent": _contrasted(PersistentChains, PhaseDifference()),
         "GroupNorm of a function": lambda: _group_norm,
         "RLOO on prompts, with KL": lambda: _prompted,
     },
