@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ebmlm.targets.energy_model import EnergyModel
 from ebmlm.targets.moments import MomentFit, fit_moments, solve_moments
+from ebmlm.targets.negatives import DataChains, Negatives, Noise
 from ebmlm.targets.partition import (
     FixedPartition,
     GroupPartition,
@@ -12,17 +13,22 @@ from ebmlm.targets.partition import (
     PartitionEstimate,
     estimate_partition,
 )
+from ebmlm.targets.persistent_chains import PersistentChains
 from ebmlm.targets.tuning import DivergenceEnergy, TargetEnergy
 
 __all__ = [
+    "DataChains",
     "DivergenceEnergy",
     "EnergyModel",
     "FixedPartition",
     "GroupPartition",
     "LeaveOneOutPartition",
     "MomentFit",
+    "Negatives",
+    "Noise",
     "Partition",
     "PartitionEstimate",
+    "PersistentChains",
     "TargetEnergy",
     "estimate_partition",
     "fit_moments",

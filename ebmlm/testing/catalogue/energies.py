@@ -11,11 +11,13 @@ from ebmlm.divergences import Divergence, ForwardKL, JensenShannon, ReverseKL, T
 from ebmlm.energies import (
     ExpertEnergy,
     FeatureMatchingEnergy,
+    FixedFeatures,
     FunctionEnergy,
     KernelMatchingEnergy,
     KLEnergy,
     LengthEnergy,
     LinearEnergy,
+    TrainedStates,
     VerifierEnergy,
     cosine,
 )
@@ -23,6 +25,9 @@ from ebmlm.features import (
     BatchMetricWhitening,
     Features,
     FeatureSpaceWhitening,
+    HiddenStateFeatures,
+    MeanToken,
+    NGramFeatures,
     RunningMetricWhitening,
     SampleSpaceWhitening,
 )
@@ -48,8 +53,10 @@ from ebmlm.testing.catalogue.parts import (
     texts_of_digits,
     tiny_features,
     tiny_metric,
+    tiny_residual,
     tiny_table,
 )
+from ebmlm.testing.tiny import tiny_transformer
 from ebmlm.verifiers import FunctionVerifier
 
 __all__ = ["ENERGIES"]
@@ -127,6 +134,11 @@ ENERGIES = Kind(
         "FeatureMatching + 0.1 KL": lambda: _matching() + 0.1 * KLEnergy(),
         "FunctionEnergy": partial(FunctionEnergy, length_of),
         "Length": partial(LengthEnergy, 1),
+        "Residual": lambda: tiny_residual(FixedFeatures(tiny_features())),
+        "Residual, linear": lambda: tiny_residual(FixedFeatures(NGramFeatures((1, 2), 8)), ()),
+        "Residual, trained network": lambda: tiny_residual(
+            TrainedStates(HiddenStateFeatures(tiny_transformer(), pooling=MeanToken()))
+        ),
         "Verifier": _verified,
     },
     bugs.ENERGY_BUGS,
