@@ -113,5 +113,13 @@ OBJECTIVES = Kind(
         "RLOO on prompts, with KL": lambda: _prompted,
     },
     bugs.OBJECTIVE_BUGS,
-    {"MMD, median bandwidth": {"gradients_of_pieces_add_up": "one bandwidth for the whole batch"}},
+    {
+        "MMD, median bandwidth": {
+            "gradients_of_pieces_add_up": "one bandwidth for the whole batch"
+        },
+        "Log-variance": {
+            "expected_gradient_descends": "its functional is the divergence from the target, which"
+            " has the policy's entropy beside the energy (shown exact in tests/targets)"
+        },
+    },
 )
