@@ -10,9 +10,16 @@ from __future__ import annotations
 
 from jsonargparse import class_from_function
 
-from ebmlm.objectives import energy_recipes, feature_recipes, recipes
+from ebmlm.objectives import (
+    energy_choices,
+    energy_recipes,
+    feature_recipes,
+    recipes,
+    target_recipes,
+)
 
 __all__ = [
+    "DPG",
     "EBFT",
     "MMD",
     "NCE",
@@ -20,19 +27,26 @@ __all__ = [
     "SFT",
     "CharacterNGrams",
     "Concatenation",
+    "Constraint",
     "ContrastiveDivergence",
     "EBFTUnbiased",
     "Encoder",
+    "Expert",
     "FixedRepresentation",
     "FourierFeatures",
     "HiddenStates",
+    "Linear",
     "NGrams",
     "NormalisedFeatures",
+    "Product",
     "ProjectedFeatures",
     "Residual",
     "TrainedRepresentation",
+    "Verified",
+    "VerifierScores",
 ]
 
+DPG = class_from_function(target_recipes.dpg, name="DPG")
 EBFT = class_from_function(recipes.ebft, name="EBFT")
 EBFTUnbiased = class_from_function(recipes.ebft_unbiased, name="EBFTUnbiased")
 MMD = class_from_function(recipes.mmd, name="MMD")
@@ -57,3 +71,10 @@ Concatenation = class_from_function(feature_recipes.concatenation, name="Concate
 NormalisedFeatures = class_from_function(feature_recipes.normalised, name="NormalisedFeatures")
 ProjectedFeatures = class_from_function(feature_recipes.projection, name="ProjectedFeatures")
 FourierFeatures = class_from_function(feature_recipes.fourier, name="FourierFeatures")
+VerifierScores = class_from_function(feature_recipes.verifier_scores, name="VerifierScores")
+
+Constraint = class_from_function(energy_choices.constraint, name="Constraint")
+Expert = class_from_function(energy_choices.expert, name="Expert")
+Linear = class_from_function(energy_choices.linear, name="Linear")
+Product = class_from_function(energy_choices.product, name="Product")
+Verified = class_from_function(energy_choices.verified, name="Verified")

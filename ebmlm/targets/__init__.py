@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ebmlm.targets.energy_model import EnergyModel
+from ebmlm.targets.moments import MomentFit, fit_moments, solve_moments
 from ebmlm.targets.negatives import DataChains, Negatives, Noise
 from ebmlm.targets.partition import (
     FixedPartition,
@@ -22,6 +23,7 @@ __all__ = [
     "FixedPartition",
     "GroupPartition",
     "LeaveOneOutPartition",
+    "MomentFit",
     "Negatives",
     "Noise",
     "Partition",
@@ -29,4 +31,6 @@ __all__ = [
     "PersistentChains",
     "TargetEnergy",
     "estimate_partition",
+    "fit_moments",
+    "solve_moments",
 ]
