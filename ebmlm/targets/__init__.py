@@ -14,6 +14,7 @@ from ebmlm.targets.partition import (
     estimate_partition,
 )
 from ebmlm.targets.persistent_chains import PersistentChains
+from ebmlm.targets.rejection import RejectionTradeoff, rejection_tradeoff
 from ebmlm.targets.tuning import DivergenceEnergy, TargetEnergy
 
 __all__ = [
@@ -29,8 +30,10 @@ __all__ = [
     "Partition",
     "PartitionEstimate",
     "PersistentChains",
+    "RejectionTradeoff",
     "TargetEnergy",
     "estimate_partition",
     "fit_moments",
+    "rejection_tradeoff",
     "solve_moments",
 ]
