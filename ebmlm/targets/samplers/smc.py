@@ -27,7 +27,11 @@ Twist: TypeAlias = Callable[[EnergyModel, Rollouts], BatchAnchorSample]
 
 
 def potential_so_far(target: EnergyModel, rollouts: Rollouts) -> BatchAnchorSample:
-    """The twist that takes a beginning for the whole: minus its energy, by the temperature."""
+    """The twist that takes a beginning for the whole: minus its energy, by the temperature.
+
+    For a constraint only if a beginning that breaks it is never mended by what follows: a beginning
+    of infinite energy is given up.
+    """
     return -target.energies(rollouts) / target.temperature
 
 
@@ -164,4 +168,6 @@ def _empty(start: Sampler, batch: SequenceBatch) -> Rollouts:
     nothing = torch.zeros(
         *anchors.shape, start.samples, start.horizon, dtype=torch.long, device=anchors.device
     )
-    return Rollouts.given(batch, anchors, mask, nothing, start.distribution, nothing.bool())
+    empty = Rollouts.given(batch, anchors, mask, nothing, start.distribution, nothing.bool())
+    # In full precision, whatever the model's is: what is recorded goes into the weights.
+    return dataclasses.replace(empty, log_probs=empty.log_probs.double())
