@@ -7,6 +7,7 @@ see, so a mean over the middles of all cells of all numbers is the exact expecta
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -94,13 +95,12 @@ def every_number(
     asked = _explore(run, model)
     cells = asked.cells(token_cells, other_cells)
     sizes = [int(size) for call in cells for size in call]
-    rows = 1
-    for size in sizes:
-        rows *= size
+    rows = math.prod(sizes)
     if not sizes or rows > _MOST:
         raise UserError(
-            f"{len(sizes)} uniform numbers in {rows} combinations of cells: from 1 to {_MOST}"
-            " can be listed; use fewer candidates, a shorter horizon or fewer steps"
+            f"{len(sizes)} uniform numbers have {'no' if not sizes else f'over {_MOST}'}"
+            " combinations of cells to be listed: use fewer candidates, a shorter horizon or fewer"
+            " steps"
         )
     number = torch.arange(rows)
     middles, stride = [], 1

@@ -269,7 +269,7 @@ def random_targets(source: Sampler) -> list[tuple[EnergyModel, Completions, Tens
         batch = as_pairs(SequenceBatch.of(text, anchors=torch.full((1, 1), max(1, length - 1))))
         anchors, mask = source.anchors(batch, source.horizon)
         anchor = int(anchors[mask][0])
-        target = EnergyModel(model, _Hashed(seed + 1, 1.5, bool(ends)), 1.2, Categorical(0.9))
+        target = EnergyModel(model, _Hashed(seed + 1, 1.5, not ends), 1.2, Categorical(0.9))
         listed = list_completions(model, batch, anchor, source.distribution, source.horizon)
         listed = listed.possible()
         density = target.log_density(listed.rollouts)[0, 0]
