@@ -14,7 +14,7 @@ from ebmlm.rollouts import Rollouts, SequenceBatch
 from ebmlm.targets.energy_model import EnergyModel
 from ebmlm.typing import BatchAnchor, BatchAnchorSample
 
-__all__ = ["TargetDraws", "TargetSampler", "picked"]
+__all__ = ["TargetDraws", "TargetSampler", "picked", "ruled_out"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +24,8 @@ class TargetDraws:
     Attributes:
         rollouts: the completions; their ``log_probs`` are those of the language model that
             proposed them, not of the target.
-        diagnostics: (batch, anchor) by name: acceptance, effective samples, ...
+        diagnostics: (batch, anchor) by name: acceptance, effective samples, ...; ``ruled_out`` is
+            always among them: how many of the completions the target gives no probability.
     """
 
     rollouts: Rollouts
@@ -37,6 +38,11 @@ class TargetSampler(ABC):
     Exact in a limit that the implementation names (of candidates, of steps, of a bound). Draws for
     a sequence depend on the generator and the sequence's id, not on what else is in the batch.
     """
+
+    @property
+    def bias(self) -> str | None:
+        """Why its draws do not follow the target in any limit; None where they do."""
+        return None
 
     @abstractmethod
     def draw(
@@ -68,3 +74,8 @@ def picked(rollouts: Rollouts, index: BatchAnchorSample) -> Rollouts:
         completion_mask=pick(rollouts.completion_mask),
         log_probs=pick(rollouts.log_probs),
     )
+
+
+def ruled_out(log_weights: BatchAnchorSample) -> BatchAnchor:
+    """How many of an anchor's completions, by their log-weights, the target does not allow."""
+    return (log_weights == -torch.inf).double().sum(-1)
