@@ -1,10 +1,10 @@
 """Code that parses, as a hard constraint: five ways to draw from it, and one to train for it.
 
 The target is SmolLM2's own distribution over completions of functions that have been begun, given
-that prompt and completion parse and the completion adds three statements to the function
-(:class:`~ebmlm.verifiers.ParsesAsPython` says what becomes of one that the horizon cuts off). Prompts are module-level
-functions of the standard library up to their second statement; those that are drawn for come from
-files held out from the training of the tuned model.
+that prompt and completion parse and at least three statements are added to the function
+(:class:`~ebmlm.verifiers.ParsesAsPython` says what becomes of one that the horizon cuts off).
+Prompts are module-level functions of the standard library up to their second statement; those that
+are drawn for come from files held out from the training of the tuned model.
 
     python examples/targets/parsing.py --output runs/parsing
 

@@ -13,6 +13,7 @@ from ebmlm.targets.samplers.metropolis_hastings import (
 )
 from ebmlm.targets.samplers.quasi_rejection import QuasiRejection
 from ebmlm.targets.samplers.smc import SequentialMonteCarlo, Twist, potential_so_far
+from ebmlm.targets.samplers.twists import StillPossible
 
 __all__ = [
     "BestOfN",
@@ -22,6 +23,7 @@ __all__ = [
     "Proposal",
     "QuasiRejection",
     "SequentialMonteCarlo",
+    "StillPossible",
     "SuffixProposal",
     "TargetDraws",
     "TargetSampler",

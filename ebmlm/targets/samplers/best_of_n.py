@@ -36,6 +36,11 @@ class BestOfN(TargetSampler):
         self.proposal = proposal
         self.samples = samples
 
+    @property
+    def source(self) -> Sampler:
+        """The sampler of candidates."""
+        return self.proposal
+
     def draw(
         self,
         target: EnergyModel,

@@ -50,6 +50,11 @@ class QuasiRejection(TargetSampler):
         self.samples = samples
         self.rounds = rounds
 
+    @property
+    def source(self) -> Sampler:
+        """The sampler of candidates."""
+        return self.proposal
+
     def draw(
         self,
         target: EnergyModel,
