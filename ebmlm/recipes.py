@@ -11,6 +11,7 @@ from __future__ import annotations
 from jsonargparse import class_from_function
 
 from ebmlm.objectives import (
+    balance_recipes,
     energy_choices,
     energy_recipes,
     feature_recipes,
@@ -36,6 +37,7 @@ __all__ = [
     "FourierFeatures",
     "HiddenStates",
     "Linear",
+    "LogVarianceTuning",
     "NGrams",
     "NormalisedFeatures",
     "Product",
@@ -49,6 +51,7 @@ __all__ = [
 DPG = class_from_function(target_recipes.dpg, name="DPG")
 EBFT = class_from_function(recipes.ebft, name="EBFT")
 EBFTUnbiased = class_from_function(recipes.ebft_unbiased, name="EBFTUnbiased")
+LogVarianceTuning = class_from_function(balance_recipes.log_variance, name="LogVarianceTuning")
 MMD = class_from_function(recipes.mmd, name="MMD")
 RLVR = class_from_function(recipes.rlvr, name="RLVR")
 SFT = class_from_function(recipes.sft, name="SFT")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -44,9 +45,15 @@ class Estimator(ABC):
 
     The loss is a mean over valid anchors, so that an objective can weigh pieces of a batch. Its
     gradient flows through ``log_probs`` only.
+
+    Attributes:
+        minimum_samples: rollouts per anchor that it needs.
+        off_policy: whether it is right for rollouts that were not drawn from the policy; the
+            policy gradient is not.
     """
 
     minimum_samples: int = 1
+    off_policy: ClassVar[bool] = False
 
     @property
     def bias(self) -> str | None:

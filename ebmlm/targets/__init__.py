@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ebmlm.targets.cost import CountedLanguageModel
+from ebmlm.targets.draws import DensityPriority, TargetDrawsSampler
 from ebmlm.targets.energy_model import EnergyModel
 from ebmlm.targets.moments import MomentFit, fit_moments, solve_moments
 from ebmlm.targets.negatives import DataChains, Negatives, Noise
@@ -18,7 +20,9 @@ from ebmlm.targets.rejection import RejectionTradeoff, rejection_tradeoff
 from ebmlm.targets.tuning import DivergenceEnergy, TargetEnergy
 
 __all__ = [
+    "CountedLanguageModel",
     "DataChains",
+    "DensityPriority",
     "DivergenceEnergy",
     "EnergyModel",
     "FixedPartition",
@@ -31,6 +35,7 @@ __all__ = [
     "PartitionEstimate",
     "PersistentChains",
     "RejectionTradeoff",
+    "TargetDrawsSampler",
     "TargetEnergy",
     "estimate_partition",
     "fit_moments",

@@ -39,6 +39,11 @@ class ImportanceResampling(TargetSampler):
         self.proposal = proposal
         self.samples = samples
 
+    @property
+    def source(self) -> Sampler:
+        """The sampler of candidates."""
+        return self.proposal
+
     def draw(
         self,
         target: EnergyModel,

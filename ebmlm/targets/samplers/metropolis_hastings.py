@@ -38,8 +38,14 @@ class MetropolisHastings(TargetSampler):
         if steps < 1:
             raise UserError(f"steps is {steps}: a chain takes at least 1")
         self.start = start
+        self.samples = start.samples
         self.proposal = SuffixProposal() if proposal is None else proposal
         self.steps = steps
+
+    @property
+    def source(self) -> Sampler:
+        """The sampler of first completions."""
+        return self.start
 
     def draw(
         self,

@@ -77,6 +77,11 @@ class SequentialMonteCarlo(TargetSampler):
         self.twist = twist
         self.threshold = threshold
 
+    @property
+    def source(self) -> Sampler:
+        """The sampler of particles."""
+        return self.start
+
     @torch.no_grad()
     def draw(
         self,

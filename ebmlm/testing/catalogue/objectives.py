@@ -27,6 +27,7 @@ from ebmlm.objectives import EnergyObjective, PolicyObjective, recipes
 from ebmlm.samplers import (
     BlockParallelSampler,
     GivenAnchors,
+    ReplaySampler,
     StridedAnchors,
 )
 from ebmlm.targets import (
@@ -65,10 +66,11 @@ def _tuned(model: LanguageModel) -> PolicyObjective:
     return PolicyObjective(sampler, DivergenceEnergy(target), RLOO())
 
 
-def _balanced(model: LanguageModel) -> PolicyObjective:
+def _balanced(model: LanguageModel, replayed: int = 0) -> PolicyObjective:
     target = EnergyModel(model.frozen(), LengthEnergy(1), 0.5)
     sampler = BlockParallelSampler(StridedAnchors(2, 1), 2, 2)
-    return PolicyObjective(sampler, TargetEnergy(target), LogVariance())
+    drawn = ReplaySampler(sampler, replayed) if replayed else sampler
+    return PolicyObjective(drawn, TargetEnergy(target), LogVariance())
 
 
 def _small(recipe: Callable[..., Any], **options: Any) -> Callable[[], Any]:
@@ -104,6 +106,7 @@ OBJECTIVES = Kind(
         "SFT": lambda: recipes.sft,
         "DPG": lambda: _tuned,
         "Log-variance": lambda: _balanced,
+        "Log-variance, replay": lambda: partial(_balanced, replayed=1),
         "NCE": _contrasted(Noise, BinaryNCE() + 0.1 * EnergyMagnitude()),
         "NCE, tempered noise": _contrasted(Noise, BinaryNCE(), distribution=Categorical(0.7)),
         "NCE, ranking": _contrasted(Noise, RankingNCE()),
@@ -117,9 +120,12 @@ OBJECTIVES = Kind(
         "MMD, median bandwidth": {
             "gradients_of_pieces_add_up": "one bandwidth for the whole batch"
         },
-        "Log-variance": {
-            "expected_gradient_descends": "its functional is the divergence from the target, which"
-            " has the policy's entropy beside the energy (shown exact in tests/targets)"
+        **{
+            name: {
+                "expected_gradient_descends": "its functional is the divergence from the target,"
+                " which has the policy's entropy beside the energy (shown exact in tests/targets)"
+            }
+            for name in ("Log-variance", "Log-variance, replay")
         },
     },
 )
