@@ -6,7 +6,7 @@
 Writes completions of held-out standard-library text with the language model, and with the language
 model times exp(-E) by importance resampling, and asks two others who is nearer to the real text: a
 text encoder, and a judge that was trained to tell real text from the model's by that encoder's
-vectors, and has seen neither the energy nor its network. About ten minutes on two cores; results in
+vectors, and has seen neither the energy nor its network. Some ten minutes on one core; results in
 docs/residual.md.
 """
 
