@@ -34,6 +34,11 @@ class TokenDistribution(ABC):
     def temperature(self) -> float:
         """Divisor of the logits; 0 for a deterministic choice."""
 
+    @property
+    def truncates(self) -> bool:
+        """Whether some tokens are never drawn."""
+        return False
+
     @abstractmethod
     def log_prob(self, logits: RowVocabulary, tokens: Row) -> Row:
         """Return the log-probability (row,) in nats of ``tokens``, differentiable in ``logits``."""
@@ -123,6 +128,11 @@ class Categorical(TokenDistribution):
         if self.top_p is not None and not 0 < self.top_p <= 1:
             raise ValueError(f"top_p is {self.top_p}: it must be in (0, 1], or None for all")
 
+    @property
+    def truncates(self) -> bool:
+        """See :attr:`TokenDistribution.truncates`."""
+        return self.top_k is not None or self.top_p is not None
+
     def _truncated(self, scaled: Tensor) -> Tensor | None:
         """True at the tokens that truncation leaves out, or None where it leaves out none."""
         size = scaled.shape[-1]
@@ -203,6 +213,11 @@ class Greedy(TokenDistribution):
     def temperature(self) -> float:
         """Always 0."""
         return 0.0
+
+    @property
+    def truncates(self) -> bool:
+        """See :attr:`TokenDistribution.truncates`."""
+        return True
 
     def log_prob(self, logits: RowVocabulary, tokens: Row) -> Row:
         """Zero (row,): a token that was drawn greedily had probability one. It has no gradient."""

@@ -165,7 +165,7 @@ def likelihood_gains(
     - ``gain_upper``: ``-E - T_N``, whose expectation is at least the energy model's.
     - ``gain_lower``: ``-E - (2N-1) T_N + 2(N-1) T_(N-1)``, with the mean of T_(N-1) over the noise
       left out; its expectation is at most the energy model's once N is large enough (Deng et al.
-      2020, theorem 2). The two biases are opposite in first order.
+      2020). The two biases are opposite in first order.
     - ``gain_resampled``: ``-E - T_(N+1)`` with the real continuation among the samples; its
       expectation is at most the gain of importance resampling with N + 1 candidates, for any N
       (docs/mathematics.md, "Learning an energy").

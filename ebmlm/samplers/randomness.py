@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import torch
 from torch import Tensor
 
 from ebmlm.typing import Batch
 
-__all__ = ["sequence_uniforms"]
+__all__ = ["given_uniforms", "sequence_uniforms"]
 
 _MASK = (1 << 64) - 1
+
+_GIVEN: ContextVar[Callable[[Tensor, tuple[int, ...]], Tensor] | None] = ContextVar(
+    "_GIVEN", default=None
+)
+
+
+@contextmanager
+def given_uniforms(source: Callable[[Tensor, tuple[int, ...]], Tensor]) -> Iterator[None]:
+    """Within it, :func:`sequence_uniforms` returns what ``source(ids, shape)`` does.
+
+    For exact expectations over all that can be drawn (:mod:`ebmlm.testing.every_number`).
+    """
+    before = _GIVEN.set(source)
+    try:
+        yield
+    finally:
+        _GIVEN.reset(before)
 
 
 def _mixed(seed: int, identity: int) -> int:
@@ -32,6 +53,9 @@ def sequence_uniforms(
     adds numbers at the end and changes none, so padding anchors change no draw.
     """
     seed = int(torch.randint(1 << 62, (), generator=generator))
+    source = _GIVEN.get()
+    if source is not None:
+        return source(ids, shape).to(ids.device)
     count = torch.Size(shape).numel()
     streams = [
         torch.rand(

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from ebmlm.language_model import LanguageModel
 from ebmlm.rollouts import Rollouts, SequenceBatch
-from ebmlm.samplers.drawing import draw_branches
+from ebmlm.samplers.drawing import Drawn, draw_branches
 from ebmlm.typing import BatchAnchorSample
 
-__all__ = ["resume"]
+__all__ = ["draw_after", "resume"]
 
 
 @torch.no_grad()
@@ -48,44 +48,67 @@ def resume(
     log_probs = torch.where(stays, rollouts.log_probs, 0)
     mask = stays.clone()
     if grows.any():
-        where = grows.nonzero()
-        batch, anchors = _begun(rollouts, length, where)
-        steps = int((until - length[grows]).max())
-        index = (length[grows].unsqueeze(-1) + torch.arange(steps, device=kept.device)).clamp(
-            max=rollouts.horizon - 1
-        )
-        numbers = uniforms[grows].gather(-1, index)
-        drawn = draw_branches(
-            model,
-            batch,
-            anchors,
-            torch.ones_like(anchors, dtype=torch.bool),
-            rollouts.distribution,
-            numbers[:, None, None],
-        )
-        for row, (b, k, n) in enumerate(where.tolist()):
-            begin = int(length[b, k, n])
-            new = slice(0, until - begin)
-            target = slice(begin, until)
-            completions[b, k, n, target] = drawn.completions[row, 0, 0, new]
-            log_probs[b, k, n, target] = drawn.log_probs[row, 0, 0, new].to(log_probs.dtype)
-            mask[b, k, n, target] = drawn.mask[row, 0, 0, new]
+        begin = length[grows].unsqueeze(-1)
+        steps = int(until - begin.min())
+        index = begin + torch.arange(steps, device=kept.device)
+        inside = index < until
+        numbers = uniforms[grows].gather(-1, index.clamp(max=rollouts.horizon - 1))
+        drawn = draw_after(model, rollouts, grows, length, numbers)
+        found = (drawn.completions, drawn.log_probs, drawn.mask)
+        for whole, new in zip((completions, log_probs, mask), found, strict=True):
+            rows = whole[grows]
+            # What would stand past ``until`` is put beyond the horizon, and cut off.
+            wide = torch.nn.functional.pad(rows, (0, steps))
+            places = torch.where(inside, index, rollouts.horizon + torch.arange(steps).to(index))
+            wide = wide.scatter(-1, places, new[:, 0, 0].to(rows.dtype))
+            whole[grows] = wide[:, : rollouts.horizon]
     return dataclasses.replace(
         rollouts, completions=completions, completion_mask=mask, log_probs=log_probs
     )
 
 
-def _begun(rollouts: Rollouts, length: Tensor, where: Tensor) -> tuple[SequenceBatch, Tensor]:
-    """Context and kept tokens of each rollout (b, k, n) in ``where`` as a row, and its end."""
-    starts = rollouts.batch.document_starts()
-    rows = []
-    for b, k, n in where.tolist():
-        anchor = int(rollouts.anchors[b, k])
-        context = rollouts.sequences[b, int(starts[b, anchor - 1]) : anchor]
-        rows.append(torch.cat([context, rollouts.completions[b, k, n, : int(length[b, k, n])]]))
-    anchors = torch.tensor([[len(row)] for row in rows], device=length.device)
+def draw_after(
+    model: LanguageModel,
+    rollouts: Rollouts,
+    chosen: BatchAnchorSample,
+    length: BatchAnchorSample,
+    uniforms: Tensor,
+) -> Drawn:
+    """Draw what follows the first ``length`` tokens of some rollouts, by their distribution.
+
+    Args:
+        model: what is drawn from.
+        rollouts: whose beginnings are read.
+        chosen: (batch, anchor, sample) true at those that are drawn for; none of them may have
+            ended in its first ``length`` tokens.
+        length: (batch, anchor, sample) tokens.
+        uniforms: (chosen, token) in [0, 1).
+
+    Returns:
+        One row for each that is chosen, in their order: shapes (chosen, 1, 1, token).
+    """
+    batch, anchors = _begun(rollouts, length, chosen)
+    valid = torch.ones_like(anchors, dtype=torch.bool)
+    return draw_branches(
+        model, batch, anchors, valid, rollouts.distribution, uniforms[:, None, None]
+    )
+
+
+def _begun(rollouts: Rollouts, length: Tensor, chosen: Tensor) -> tuple[SequenceBatch, Tensor]:
+    """Context and first tokens of each chosen rollout as a row, and where it ends."""
+    row, anchor, _ = chosen.nonzero().unbind(-1)
+    after = rollouts.anchors[row, anchor]
+    first = rollouts.batch.document_starts()[row, after - 1]
+    written = length[chosen]
+    ends = after - first + written
     # A place for the first token that is drawn, so that the anchor lies inside the row.
-    width = int(anchors.max()) + 1
-    sequences = torch.stack([torch.nn.functional.pad(row, (0, width - len(row))) for row in rows])
-    mask = torch.arange(width, device=length.device) < anchors
-    return SequenceBatch.of(sequences, mask), anchors
+    place = torch.arange(int(ends.max()) + 1, device=length.device)
+    context = (first.unsqueeze(-1) + place).clamp(max=rollouts.sequences.shape[1] - 1)
+    own = (place - (after - first).unsqueeze(-1)).clamp(0, rollouts.horizon - 1)
+    tokens = torch.where(
+        place < (after - first).unsqueeze(-1),
+        rollouts.sequences[row].gather(1, context),
+        rollouts.completions[chosen].gather(1, own),
+    )
+    mask = place < ends.unsqueeze(-1)
+    return SequenceBatch.of(torch.where(mask, tokens, 0), mask), ends.unsqueeze(-1)

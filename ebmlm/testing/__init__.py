@@ -12,7 +12,10 @@ from ebmlm.testing.checks import (
     check_feature_map,
     check_language_model,
     check_objective,
+    check_partition,
+    check_proposal,
     check_sampler,
+    check_target_sampler,
 )
 from ebmlm.testing.completions import Completions, conditional_log_probs, list_completions
 from ebmlm.testing.divergences import (
@@ -52,7 +55,10 @@ __all__ = [
     "check_feature_map",
     "check_language_model",
     "check_objective",
+    "check_partition",
+    "check_proposal",
     "check_sampler",
+    "check_target_sampler",
     "conditional_log_probs",
     "estimator_moments",
     "exact_divergence",

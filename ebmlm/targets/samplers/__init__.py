@@ -5,10 +5,14 @@ from __future__ import annotations
 from ebmlm.targets.samplers.base import TargetDraws, TargetSampler
 from ebmlm.targets.samplers.best_of_n import BestOfN
 from ebmlm.targets.samplers.importance import ImportanceResampling
-from ebmlm.targets.samplers.metropolis_hastings import (
+from ebmlm.targets.samplers.metropolis_hastings import MetropolisHastings
+from ebmlm.targets.samplers.proposals import (
     IndependentProposal,
-    MetropolisHastings,
+    InfillProposal,
+    MixedProposal,
+    PrefixProposal,
     Proposal,
+    Proposed,
     SuffixProposal,
 )
 from ebmlm.targets.samplers.quasi_rejection import QuasiRejection
@@ -19,8 +23,12 @@ __all__ = [
     "BestOfN",
     "ImportanceResampling",
     "IndependentProposal",
+    "InfillProposal",
     "MetropolisHastings",
+    "MixedProposal",
+    "PrefixProposal",
     "Proposal",
+    "Proposed",
     "QuasiRejection",
     "SequentialMonteCarlo",
     "StillPossible",

@@ -15,7 +15,7 @@ from ebmlm.samplers.base import Sampler
 from ebmlm.targets.energy_model import EnergyModel
 from ebmlm.typing import BatchAnchor, BatchAnchorSample
 
-__all__ = ["TargetDraws", "TargetSampler", "picked"]
+__all__ = ["TargetDraws", "TargetSampler", "picked", "ruled_out"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +25,8 @@ class TargetDraws:
     Attributes:
         rollouts: the completions; their ``log_probs`` are those of the language model that
             proposed them, not of the target.
-        diagnostics: (batch, anchor) by name: acceptance, effective samples, ...
+        diagnostics: (batch, anchor) by name: acceptance, effective samples, ...; ``ruled_out`` is
+            always among them: how many of the completions the target gives no probability.
     """
 
     rollouts: Rollouts
@@ -48,6 +49,11 @@ class TargetSampler(ABC):
     @abstractmethod
     def source(self) -> Sampler:
         """What completions are first drawn by: it has their anchors, horizon and distribution."""
+
+    @property
+    def bias(self) -> str | None:
+        """Why its draws do not follow the target in any limit; None where they do."""
+        return None
 
     @abstractmethod
     def draw(
@@ -79,3 +85,8 @@ def picked(rollouts: Rollouts, index: BatchAnchorSample) -> Rollouts:
         completion_mask=pick(rollouts.completion_mask),
         log_probs=pick(rollouts.log_probs),
     )
+
+
+def ruled_out(log_weights: BatchAnchorSample) -> BatchAnchor:
+    """How many of an anchor's completions, by their log-weights, the target does not allow."""
+    return (log_weights == -torch.inf).double().sum(-1)

@@ -8,7 +8,7 @@ from ebmlm.errors import UserError
 from ebmlm.rollouts import SequenceBatch
 from ebmlm.samplers.base import Sampler
 from ebmlm.targets.energy_model import EnergyModel
-from ebmlm.targets.samplers.base import TargetDraws, TargetSampler, picked
+from ebmlm.targets.samplers.base import TargetDraws, TargetSampler, picked, ruled_out
 
 __all__ = ["BestOfN"]
 
@@ -41,6 +41,11 @@ class BestOfN(TargetSampler):
         """The sampler of candidates."""
         return self.proposal
 
+    @property
+    def bias(self) -> str | None:
+        """Always."""
+        return "the best of some candidates is no draw from the target, however many they are"
+
     def draw(
         self,
         target: EnergyModel,
@@ -53,4 +58,10 @@ class BestOfN(TargetSampler):
         energies = target.energies(candidates)
         best = energies.sort(dim=-1, stable=True)
         kept = picked(candidates, best.indices[..., : self.samples])
-        return TargetDraws(kept, {"best_energy": best.values[..., 0]})
+        return TargetDraws(
+            kept,
+            {
+                "best_energy": best.values[..., 0],
+                "ruled_out": ruled_out(-best.values[..., : self.samples]),
+            },
+        )

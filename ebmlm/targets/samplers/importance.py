@@ -11,7 +11,7 @@ from ebmlm.samplers.base import Sampler
 from ebmlm.samplers.randomness import sequence_uniforms
 from ebmlm.targets.energy_model import EnergyModel
 from ebmlm.targets.partition import estimate_partition
-from ebmlm.targets.samplers.base import TargetDraws, TargetSampler, picked
+from ebmlm.targets.samplers.base import TargetDraws, TargetSampler, picked, ruled_out
 from ebmlm.typing import BatchAnchorSample
 
 __all__ = ["ImportanceResampling", "resampled"]
@@ -68,6 +68,7 @@ class ImportanceResampling(TargetSampler):
                 "log_partition": found.log_partition,
                 "log_partition_error": found.standard_error,
                 "effective_samples": found.effective_samples,
+                "ruled_out": ruled_out(log_weights.gather(-1, index)),
             },
         )
 

@@ -1,65 +1,29 @@
-"""Metropolis-Hastings with a language model as proposal: whole completions, or their ends."""
+"""Metropolis-Hastings with a language model as proposal: completions, their ends, or spans."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-
 import torch
-from torch import Tensor
 
 from ebmlm.errors import UserError
 from ebmlm.rollouts import Rollouts, SequenceBatch
 from ebmlm.samplers.base import Sampler
 from ebmlm.samplers.randomness import sequence_uniforms
-from ebmlm.samplers.resumption import resume
 from ebmlm.targets.chains import r_hat
 from ebmlm.targets.energy_model import EnergyModel
-from ebmlm.targets.samplers.base import TargetDraws, TargetSampler
+from ebmlm.targets.samplers.base import TargetDraws, TargetSampler, ruled_out
+from ebmlm.targets.samplers.proposals import Proposal, SuffixProposal, chosen
 from ebmlm.typing import BatchAnchorSample
 
-__all__ = ["IndependentProposal", "MetropolisHastings", "Proposal", "SuffixProposal"]
-
-
-class Proposal(ABC):
-    """Answers one question: where may a chain go next?
-
-    A proposal keeps a number of first tokens that does not depend on the tokens, and draws the rest
-    from the language model. The acceptance ratio of such a move is that of importance weights.
-    """
-
-    @abstractmethod
-    def kept(self, uniforms: BatchAnchorSample, horizon: int) -> BatchAnchorSample:
-        """Return how many first tokens (batch, anchor, sample) are kept.
-
-        Args:
-            uniforms: in [0, 1), one for each chain.
-            horizon: tokens of a completion at most.
-        """
-
-
-class IndependentProposal(Proposal):
-    """A new completion, whatever the old one."""
-
-    def kept(self, uniforms: BatchAnchorSample, horizon: int) -> BatchAnchorSample:
-        """See :meth:`Proposal.kept`: none."""
-        return torch.zeros_like(uniforms, dtype=torch.long)
-
-
-class SuffixProposal(Proposal):
-    """The same beginning and a new end, from a place drawn uniformly from all of the horizon."""
-
-    def kept(self, uniforms: BatchAnchorSample, horizon: int) -> BatchAnchorSample:
-        """See :meth:`Proposal.kept`."""
-        return (uniforms * horizon).long().clamp(max=horizon - 1)
+__all__ = ["MetropolisHastings"]
 
 
 class MetropolisHastings(TargetSampler):
     """Chains that end in the target's distribution, one for each sample of an anchor.
 
-    A proposal y' for y is accepted with probability ``min(1, w(y') / w(y))``, where w are
-    importance weights of target and language model (Hastings 1970): with what is kept the same in
-    both, its part of the proposal's density cancels. Exact in the limit of many steps; samples of
-    an anchor are independent chains.
+    A proposal y' for y is accepted with probability ``min(1, r w(y') / w(y))``, where w are
+    importance weights of target and language model, and r is how far the proposal is from balance
+    under the language model: 1 where a beginning is kept (Hastings 1970). Exact in the limit of
+    many steps; samples of an anchor are independent chains.
 
     Args:
         start: draws the chains' first completions, one a sample.
@@ -110,6 +74,7 @@ class MetropolisHastings(TargetSampler):
                 "acceptance": moves.double().mean((-1, -2)),
                 "moved": moves.any(-1).double().mean(-1),
                 "r_hat": r_hat(second_half),
+                "ruled_out": ruled_out(weights),
             },
         )
 
@@ -134,32 +99,13 @@ class MetropolisHastings(TargetSampler):
         anchors, samples, horizon = rollouts.completions.shape[1:]
         shape = (anchors, samples, horizon + 2)
         uniforms = sequence_uniforms(rollouts.batch.ids, shape, generator)
-        kept = self.proposal.kept(uniforms[..., 0], horizon)
-        proposed = resume(target.language_model, rollouts, kept, uniforms[..., 2:])
-        new = target.log_weights(proposed)
+        numbers = torch.cat([uniforms[..., :1], uniforms[..., 2:]], -1)
+        proposed = self.proposal.propose(target.language_model, rollouts, numbers)
+        new = target.log_weights(proposed.rollouts)
+        refused = (proposed.log_ratio == -torch.inf) | (new == -torch.inf)
         # A chain that starts where the target has nothing goes anywhere.
         ratio = torch.where(log_weights == -torch.inf, torch.inf, new - log_weights)
+        ratio = torch.where(refused, -torch.inf, ratio + proposed.log_ratio)
         moves = (uniforms[..., 1].log() < ratio) & rollouts.anchor_mask.unsqueeze(-1)
-
-        def chosen(name: str) -> Tensor:
-            old, other = getattr(rollouts, name), getattr(proposed, name)
-            return torch.where(moves.unsqueeze(-1), other, old)
-
-        names = ("completions", "completion_mask", "log_probs")
-        after = Rollouts(
-            **{
-                **{name: getattr(rollouts, name) for name in _FIELDS},
-                **{name: chosen(name) for name in names},
-            }
-        )
+        after = chosen(moves, proposed.rollouts, rollouts)
         return after, torch.where(moves, new, log_weights), moves
-
-
-_FIELDS = (
-    "batch",
-    "anchors",
-    "anchor_mask",
-    "references",
-    "reference_mask",
-    "distribution",
-)

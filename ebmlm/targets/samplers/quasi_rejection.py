@@ -12,7 +12,7 @@ from ebmlm.samplers.base import Sampler
 from ebmlm.samplers.randomness import sequence_uniforms
 from ebmlm.targets.energy_model import EnergyModel
 from ebmlm.targets.partition import estimate_partition
-from ebmlm.targets.samplers.base import TargetDraws, TargetSampler, picked
+from ebmlm.targets.samplers.base import TargetDraws, TargetSampler, picked, ruled_out
 
 __all__ = ["QuasiRejection"]
 
@@ -64,9 +64,10 @@ class QuasiRejection(TargetSampler):
     ) -> TargetDraws:
         """See :meth:`TargetSampler.draw`.
 
-        Reports ``acceptance`` (share of candidates), ``candidates`` per anchor, ``missing``
-        completions, the ``total_variation`` of what is accepted from the target, and
-        ``log_partition``.
+        Reports ``acceptance`` (share of candidates), ``candidates`` that an anchor needed,
+        ``missing`` completions, and of the first round's candidates the ``total_variation`` of what
+        is accepted from the target and the ``log_partition``: that there were later rounds says
+        that earlier ones were poor, which would bias a mean over all.
         """
         rounds, accepted, weights = [], [], []
         seed = int(torch.randint(1 << 62, (), generator=generator))
@@ -94,18 +95,23 @@ class QuasiRejection(TargetSampler):
                 f"{everything.samples} candidates in {self.rounds} rounds and {self.samples}"
                 " completions asked for: propose more a round, or allow more rounds"
             )
+        # An anchor looks at no more rounds than it needs, whatever its neighbours do.
+        size = rounds[0].samples
+        number = torch.arange(everything.samples, device=kept.device)
+        needed = size * (1 + (kept.cumsum(-1)[..., size - 1 : -1 : size] < self.samples).sum(-1))
+        kept = kept & (number < needed.unsqueeze(-1))
         # Accepted ones first, each in the order of its candidate.
         order = kept.long().sort(dim=-1, descending=True, stable=True).indices
         index = order[..., : self.samples]
-        found = estimate_partition(log_weights)
         return TargetDraws(
             picked(everything, index),
             {
-                "acceptance": kept.double().mean(-1),
-                "candidates": torch.full_like(found.log_partition, everything.samples),
+                "acceptance": kept.sum(-1) / needed.double(),
+                "candidates": needed.double(),
                 "missing": (self.samples - kept.sum(-1)).clamp(min=0).double(),
-                "total_variation": self._total_variation(log_weights),
-                "log_partition": found.log_partition,
+                "total_variation": self._total_variation(weights[0]),
+                "log_partition": estimate_partition(weights[0]).log_partition,
+                "ruled_out": ruled_out(log_weights.gather(-1, index)),
             },
         )
 

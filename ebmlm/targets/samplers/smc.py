@@ -16,7 +16,7 @@ from ebmlm.samplers.randomness import sequence_uniforms
 from ebmlm.samplers.resumption import resume
 from ebmlm.targets.energy_model import EnergyModel
 from ebmlm.targets.partition import estimate_partition
-from ebmlm.targets.samplers.base import TargetDraws, TargetSampler, picked
+from ebmlm.targets.samplers.base import TargetDraws, TargetSampler, picked, ruled_out
 from ebmlm.targets.samplers.importance import resampled
 from ebmlm.typing import BatchAnchorSample
 
@@ -27,7 +27,11 @@ Twist: TypeAlias = Callable[[EnergyModel, Rollouts], BatchAnchorSample]
 
 
 def potential_so_far(target: EnergyModel, rollouts: Rollouts) -> BatchAnchorSample:
-    """The twist that takes a beginning for the whole: minus its energy, by the temperature."""
+    """The twist that takes a beginning for the whole: minus its energy, by the temperature.
+
+    For a constraint only if a beginning that breaks it is never mended by what follows: a beginning
+    of infinite energy is given up.
+    """
     return -target.energies(rollouts) / target.temperature
 
 
@@ -95,7 +99,8 @@ class SequentialMonteCarlo(TargetSampler):
         particles, horizon = first.samples, first.horizon
         shape = (first.anchors.shape[1], particles, horizon)
         uniforms = sequence_uniforms(batch.ids, shape, generator)
-        choices = sequence_uniforms(batch.ids, shape, generator)
+        # One for each particle and place at which it may be drawn again: all but the last.
+        choices = sequence_uniforms(batch.ids, (*shape[:2], horizon - 1), generator)
         log_weights = uniforms.new_zeros(uniforms.shape[:3])
         log_partition = uniforms.new_zeros(uniforms.shape[:2])
         promised = torch.zeros_like(log_weights)
@@ -118,7 +123,7 @@ class SequentialMonteCarlo(TargetSampler):
                 break
             effective = estimate_partition(log_weights).effective_samples
             again = (effective < self.threshold * particles) & (effective > 0)
-            index = resampled(log_weights, choices[..., begin])
+            index = resampled(log_weights, choices[..., until - 1])
             index = torch.where(
                 again.unsqueeze(-1), index, torch.arange(particles, device=index.device)
             )
@@ -130,13 +135,15 @@ class SequentialMonteCarlo(TargetSampler):
             resamplings = resamplings + again
         found = estimate_partition(log_weights)
         last = sequence_uniforms(batch.ids, (shape[0], self.samples), generator)
+        index = resampled(log_weights, last)
         return TargetDraws(
-            picked(rollouts, resampled(log_weights, last)),
+            picked(rollouts, index),
             {
                 "log_partition": log_partition + found.log_partition,
                 "effective_samples": found.effective_samples,
                 "resamplings": resamplings,
                 "ancestors": _distinct(ancestor),
+                "ruled_out": ruled_out(log_weights.gather(-1, index)),
             },
         )
 
@@ -166,4 +173,6 @@ def _empty(start: Sampler, batch: SequenceBatch) -> Rollouts:
     nothing = torch.zeros(
         *anchors.shape, start.samples, start.horizon, dtype=torch.long, device=anchors.device
     )
-    return Rollouts.given(batch, anchors, mask, nothing, start.distribution, nothing.bool())
+    empty = Rollouts.given(batch, anchors, mask, nothing, start.distribution, nothing.bool())
+    # In full precision, whatever the model's is: what is recorded goes into the weights.
+    return dataclasses.replace(empty, log_probs=empty.log_probs.double())
