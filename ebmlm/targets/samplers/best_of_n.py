@@ -37,14 +37,14 @@ class BestOfN(TargetSampler):
         self.samples = samples
 
     @property
-    def source(self) -> Sampler:
-        """The sampler of candidates."""
-        return self.proposal
-
-    @property
     def bias(self) -> str | None:
         """Always."""
         return "the best of some candidates is no draw from the target, however many they are"
+
+    @property
+    def source(self) -> Sampler:
+        """The sampler of candidates."""
+        return self.proposal
 
     def draw(
         self,

@@ -255,11 +255,10 @@ class MixedProposal(Proposal):
 
 def chosen(which: BatchAnchorSample, yes: Rollouts, no: Rollouts) -> Rollouts:
     """Return ``yes`` where ``which`` (batch, anchor, sample) and ``no`` elsewhere."""
-    names = ("completions", "completion_mask", "log_probs")
+    here = which.unsqueeze(-1)
     return dataclasses.replace(
         no,
-        **{
-            name: torch.where(which.unsqueeze(-1), getattr(yes, name), getattr(no, name))
-            for name in names
-        },
+        completions=torch.where(here, yes.completions, no.completions),
+        completion_mask=torch.where(here, yes.completion_mask, no.completion_mask),
+        log_probs=torch.where(here, yes.log_probs, no.log_probs),
     )
