@@ -186,7 +186,7 @@ def moved(
     Its language model draws as the chains do, so that ratios are zero.
     """
     target = EnergyModel(model, energy, distribution=chain.start.distribution)
-    rollouts, log_weights = start, target.log_weights(start)
+    rollouts, log_weights = start, target.proposed_log_weights(start)
     accepted = torch.zeros_like(log_weights)
     for _ in range(chain.steps):
         rollouts, log_weights, moves = chain.step(

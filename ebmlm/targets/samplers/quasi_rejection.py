@@ -75,7 +75,7 @@ class QuasiRejection(TargetSampler):
             # A generator of its own for each round: how many there are moves no other draw.
             own = torch.Generator().manual_seed((seed + number) % (1 << 63))
             candidates = self.proposal.sample(target.language_model, batch, generator=own)
-            log_weights = target.log_weights(candidates)
+            log_weights = target.proposed_log_weights(candidates)
             uniforms = sequence_uniforms(batch.ids, tuple(log_weights.shape[1:]), own)
             rounds.append(candidates)
             weights.append(log_weights)

@@ -112,7 +112,7 @@ class SequentialMonteCarlo(TargetSampler):
             kept = torch.full_like(ancestor, begin)
             rollouts = resume(target.language_model, rollouts, kept, uniforms, until=until)
             if until == horizon:
-                potential = target.log_weights(rollouts)
+                potential = target.proposed_log_weights(rollouts)
             elif self.twist is None:
                 continue
             else:
