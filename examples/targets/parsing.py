@@ -34,7 +34,7 @@ from ebmlm.data.source import Corpus
 from ebmlm.divergences import ForwardKL
 from ebmlm.energies import ConstraintEnergy
 from ebmlm.estimators import RLOO
-from ebmlm.evaluation.intervals import t_interval
+from ebmlm.evaluation.intervals import wilson_interval
 from ebmlm.language_model import LanguageModel
 from ebmlm.objectives import PolicyObjective
 from ebmlm.rollouts import Rollouts, SequenceBatch
@@ -247,8 +247,8 @@ def row(found: dict[str, Any]) -> list[str]:
         [[one["parses"] for one in group] for group in by_prompt.values()]
     ).double()
     rates = rates.mean(1)
-    error = float(rates.std() / len(rates) ** 0.5)
-    low, high = t_interval(float(rates.mean()), error, len(rates) - 1)
+    # Samples of a prompt are alike, so prompts are counted: at most too wide.
+    low, high = wilson_interval(float(rates.mean()), len(rates))
     good = [one for one in records if one["parses"]]
     kept = [[one["completion"] for one in group if one["parses"]] for group in by_prompt.values()]
     distinct = sum(len(set(group)) for group in kept) / max(len(good), 1)
@@ -259,10 +259,9 @@ def row(found: dict[str, Any]) -> list[str]:
         for pair in itertools.pairwise(words)
     ]
     return [
-        f"{float(rates.mean()):.1%} ({max(low, 0):.1%} to {min(high, 1):.1%})",
+        f"{float(rates.mean()):.0%} ({low:.0%} to {high:.0%})",
         f"{distinct:.2f}",
         f"{len(set(pairs)) / max(len(pairs), 1):.2f}",
-        f"{sum(one['tokens'] for one in good) / max(len(good), 1):.1f}",
         f"{sum(one['log_prob'] for one in good) / max(sum(one['tokens'] for one in good), 1):.2f}",
         f"{found['drawn'] / max(len(good), 1):.0f}",
         f"{found['seconds'] / max(len(good), 1):.2f}",
@@ -274,7 +273,6 @@ COLUMNS = (
     "parses (95 %)",
     "distinct",
     "distinct-2",
-    "length",
     "log p a token",
     "tokens drawn each",
     "seconds each",
