@@ -34,7 +34,7 @@ from ebmlm.data.source import Corpus
 from ebmlm.divergences import ForwardKL
 from ebmlm.energies import ConstraintEnergy
 from ebmlm.estimators import RLOO
-from ebmlm.evaluation.intervals import wilson_interval
+from ebmlm.evaluation.intervals import t_interval, wilson_interval
 from ebmlm.language_model import LanguageModel
 from ebmlm.objectives import PolicyObjective
 from ebmlm.rollouts import Rollouts, SequenceBatch
@@ -247,8 +247,11 @@ def row(found: dict[str, Any]) -> list[str]:
         [[one["parses"] for one in group] for group in by_prompt.values()]
     ).double()
     rates = rates.mean(1)
-    # Samples of a prompt are alike, so prompts are counted: at most too wide.
-    low, high = wilson_interval(float(rates.mean()), len(rates))
+    # Samples of a prompt are alike, so prompts are counted; Wilson's where none differs.
+    mean, error = float(rates.mean()), float(rates.std() / len(rates) ** 0.5)
+    low, high = t_interval(mean, error, len(rates) - 1)
+    if error == 0:
+        low, high = wilson_interval(mean, len(rates))
     good = [one for one in records if one["parses"]]
     kept = [[one["completion"] for one in group if one["parses"]] for group in by_prompt.values()]
     distinct = sum(len(set(group)) for group in kept) / max(len(good), 1)
@@ -259,7 +262,7 @@ def row(found: dict[str, Any]) -> list[str]:
         for pair in itertools.pairwise(words)
     ]
     return [
-        f"{float(rates.mean()):.0%} ({low:.0%} to {high:.0%})",
+        f"{mean:.0%} ({max(low, 0):.0%} to {min(high, 1):.0%})",
         f"{distinct:.2f}",
         f"{len(set(pairs)) / max(len(pairs), 1):.2f}",
         f"{sum(one['log_prob'] for one in good) / max(sum(one['tokens'] for one in good), 1):.2f}",
