@@ -50,10 +50,12 @@ class Estimator(ABC):
         minimum_samples: rollouts per anchor that it needs.
         off_policy: whether it is right for rollouts that were not drawn from the policy; the
             policy gradient is not.
+        takes_pairs: whether it can do with pairwise terms; what cannot refuses them.
     """
 
     minimum_samples: int = 1
     off_policy: ClassVar[bool] = False
+    takes_pairs: ClassVar[bool] = True
 
     @property
     def bias(self) -> str | None:

@@ -31,6 +31,7 @@ class LogVariance(Estimator):
 
     minimum_samples = 2
     off_policy = True
+    takes_pairs = False
 
     def __call__(
         self, log_probs: BatchAnchorSampleToken, terms: EnergyTerms, rollouts: Rollouts
@@ -55,6 +56,7 @@ class TrajectoryBalance(Estimator):
     """
 
     off_policy = True
+    takes_pairs = False
 
     def __init__(self, log_partition: Tensor) -> None:
         self.log_partition = log_partition
