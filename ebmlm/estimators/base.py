@@ -44,9 +44,14 @@ class Estimator(ABC):
 
     The loss is a mean over valid anchors, so that an objective can weigh pieces of a batch. Its
     gradient flows through ``log_probs`` only.
+
+    Attributes:
+        minimum_samples: rollouts per anchor that it needs.
+        takes_pairs: whether it can do with pairwise terms; what cannot refuses them.
     """
 
     minimum_samples: int = 1
+    takes_pairs: bool = True
 
     @property
     def bias(self) -> str | None:

@@ -30,6 +30,7 @@ class LogVariance(Estimator):
     """
 
     minimum_samples = 2
+    takes_pairs = False
 
     def __call__(
         self, log_probs: BatchAnchorSampleToken, terms: EnergyTerms, rollouts: Rollouts
@@ -52,6 +53,8 @@ class TrajectoryBalance(Estimator):
         log_partition: in nats; a parameter of its own, to be trained with the policy, or a number
             that is known.
     """
+
+    takes_pairs = False
 
     def __init__(self, log_partition: Tensor) -> None:
         self.log_partition = log_partition

@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from rich.console import Console
@@ -57,14 +58,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         task = progress.add_task("laws", total=total)
         for kind in kinds:
             reports, caught = {}, {}
-            for name, make in kind.implementations.items():
+            for name in kind.implementations:
                 progress.update(task, description=f"{kind.name}: {name}")
-                exempt = kind.exempt.get(name, {})
-                reports[name] = _judged(kind, make(), options.examples, exempt)
+                reports[name] = _judged(partial(kind.judge, name, options.examples))
                 progress.advance(task)
             for bug in kind.bugs:
                 progress.update(task, description=f"{kind.name}: {bug.name}")
-                caught[bug.name] = _judged(kind, bug.make(), options.examples, {})
+                caught[bug.name] = _judged(
+                    partial(kind.check, bug.make(), examples=options.examples)
+                )
                 progress.advance(task)
             failures += _print(console, kind, reports, caught)
     laws = sum(len(kind.laws) for kind in kinds)
@@ -82,9 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if failures else 0
 
 
-def _judged(kind: Kind, subject: object, examples: int, exempt: object) -> Report:
+def _judged(checked: Callable[[], Report]) -> Report:
     try:
-        return kind.check(subject, examples=examples, exempt=exempt)
+        return checked()
     except BrokenLaws as broken:
         return broken.report
 

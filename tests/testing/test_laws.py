@@ -33,11 +33,10 @@ OURS = [(kind, name) for kind in KINDS for name in kind.implementations]
 
 @pytest.mark.parametrize(("kind", "name"), OURS, ids=[f"{kind.name}: {n}" for kind, n in OURS])
 def test_every_law_holds_on_ours(kind: Kind, name: str) -> None:
-    exempt = kind.exempt.get(name, {})
-    report = kind.check(kind.implementations[name](), exempt=exempt, examples=FEW)
+    report = kind.judge(name, FEW)
     assert [found.law for found in report.findings] == [law.__name__ for law in kind.laws]
     holding = [found for found in report.findings if found.outcome is Outcome.HOLDS]
-    assert len(holding) >= len(kind.laws) - 3
+    assert len(holding) >= len(kind.laws) // 2
     for found in report.findings:
         assert found.outcome is Outcome.HOLDS or found.detail
 

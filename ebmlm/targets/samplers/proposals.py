@@ -255,11 +255,13 @@ class MixedProposal(Proposal):
 
 def chosen(which: BatchAnchorSample, yes: Rollouts, no: Rollouts) -> Rollouts:
     """Return ``yes`` where ``which`` (batch, anchor, sample) and ``no`` elsewhere."""
-    names = ("completions", "completion_mask", "log_probs")
+
+    def pick(one: Tensor, other: Tensor) -> Tensor:
+        return torch.where(which.unsqueeze(-1), one, other)
+
     return dataclasses.replace(
         no,
-        **{
-            name: torch.where(which.unsqueeze(-1), getattr(yes, name), getattr(no, name))
-            for name in names
-        },
+        completions=pick(yes.completions, no.completions),
+        completion_mask=pick(yes.completion_mask, no.completion_mask),
+        log_probs=pick(yes.log_probs, no.log_probs),
     )

@@ -92,9 +92,9 @@ class QuasiRejection(TargetSampler):
             )
         # An anchor looks at no more rounds than it needs, whatever its neighbours do.
         size = rounds[0].samples
-        number = torch.arange(everything.samples, device=kept.device)
+        place = torch.arange(everything.samples, device=kept.device)
         needed = size * (1 + (kept.cumsum(-1)[..., size - 1 : -1 : size] < self.samples).sum(-1))
-        kept = kept & (number < needed.unsqueeze(-1))
+        kept = kept & (place < needed.unsqueeze(-1))
         # Accepted ones first, each in the order of its candidate.
         order = kept.long().sort(dim=-1, descending=True, stable=True).indices
         index = order[..., : self.samples]

@@ -8,7 +8,10 @@ from ebmlm.testing.bugs.estimators import ESTIMATOR_BUGS
 from ebmlm.testing.bugs.feature_maps import FEATURE_MAP_BUGS
 from ebmlm.testing.bugs.language_models import LANGUAGE_MODEL_BUGS
 from ebmlm.testing.bugs.objectives import OBJECTIVE_BUGS
+from ebmlm.testing.bugs.partitions import PARTITION_BUGS
+from ebmlm.testing.bugs.proposals import PROPOSAL_BUGS
 from ebmlm.testing.bugs.samplers import SAMPLER_BUGS
+from ebmlm.testing.bugs.target_samplers import TARGET_SAMPLER_BUGS
 
 __all__ = [
     "ENERGY_BUGS",
@@ -16,6 +19,9 @@ __all__ = [
     "FEATURE_MAP_BUGS",
     "LANGUAGE_MODEL_BUGS",
     "OBJECTIVE_BUGS",
+    "PARTITION_BUGS",
+    "PROPOSAL_BUGS",
     "SAMPLER_BUGS",
+    "TARGET_SAMPLER_BUGS",
     "Bug",
 ]

@@ -9,6 +9,7 @@ from ebmlm.testing.catalogue.kind import Kind
 from ebmlm.testing.catalogue.language_models import LANGUAGE_MODELS
 from ebmlm.testing.catalogue.objectives import OBJECTIVES
 from ebmlm.testing.catalogue.samplers import SAMPLERS
+from ebmlm.testing.catalogue.targets import PARTITIONS, PROPOSALS, TARGET_SAMPLERS
 
 __all__ = [
     "ENERGIES",
@@ -17,9 +18,22 @@ __all__ = [
     "KINDS",
     "LANGUAGE_MODELS",
     "OBJECTIVES",
+    "PARTITIONS",
+    "PROPOSALS",
     "SAMPLERS",
+    "TARGET_SAMPLERS",
     "Kind",
 ]
 
-KINDS = (ESTIMATORS, ENERGIES, SAMPLERS, FEATURE_MAPS, LANGUAGE_MODELS, OBJECTIVES)
+KINDS = (
+    ESTIMATORS,
+    ENERGIES,
+    SAMPLERS,
+    FEATURE_MAPS,
+    LANGUAGE_MODELS,
+    OBJECTIVES,
+    TARGET_SAMPLERS,
+    PROPOSALS,
+    PARTITIONS,
+)
 """Every kind of part that has laws."""

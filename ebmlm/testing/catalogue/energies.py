@@ -9,6 +9,7 @@ import torch
 
 from ebmlm.divergences import Divergence, ForwardKL, JensenShannon, ReverseKL, TotalVariation
 from ebmlm.energies import (
+    ConstraintEnergy,
     ExpertEnergy,
     FeatureMatchingEnergy,
     FunctionEnergy,
@@ -40,7 +41,13 @@ from ebmlm.kernels import (
     VectorKernel,
 )
 from ebmlm.state import alone
-from ebmlm.targets import DivergenceEnergy, EnergyModel, FixedPartition, TargetEnergy
+from ebmlm.targets import (
+    DivergenceEnergy,
+    EnergyModel,
+    FixedPartition,
+    LeaveOneOutPartition,
+    TargetEnergy,
+)
 from ebmlm.testing import bugs, checks, laws
 from ebmlm.testing.catalogue.kind import Kind
 from ebmlm.testing.catalogue.parts import (
@@ -128,6 +135,12 @@ ENERGIES = Kind(
         "FunctionEnergy": partial(FunctionEnergy, length_of),
         "Length": partial(LengthEnergy, 1),
         "Verifier": _verified,
+        "Constraint": lambda: ConstraintEnergy(
+            lambda attempt: "1" in attempt.completion, texts_of_digits()
+        ),
+        "Divergence, others' partition": lambda: DivergenceEnergy(
+            EnergyModel(tiny_table().frozen(), LengthEnergy(1)), partition=LeaveOneOutPartition()
+        ),
     },
     bugs.ENERGY_BUGS,
     {
@@ -141,6 +154,7 @@ ENERGIES = Kind(
             }
             for name in ("forward KL", "Jensen-Shannon")
         },
+        "Constraint": {"terms_are_finite": "infinite where it is broken: for energy models alone"},
         "KernelMatching, median bandwidth": {
             "neighbours_move_no_energy": "one bandwidth for the whole batch"
         },

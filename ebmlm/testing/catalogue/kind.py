@@ -23,6 +23,7 @@ class Kind:
         implementations: the package's own, by name: functions that make one.
         bugs: deliberately wrong ones.
         exempt: by the name of an implementation, laws that it may break, with the reason.
+        options: by the name of an implementation, further keyword arguments of ``check``.
     """
 
     name: str
@@ -31,3 +32,17 @@ class Kind:
     implementations: Mapping[str, Callable[[], Any]]
     bugs: tuple[bugs.Bug, ...]
     exempt: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def judge(self, name: str, examples: int) -> Report:
+        """Check the implementation of that name, with its exemptions and options.
+
+        Raises:
+            BrokenLaws: with every law that is broken.
+        """
+        return self.check(
+            self.implementations[name](),
+            examples=examples,
+            exempt=self.exempt.get(name, {}),
+            **self.options.get(name, {}),
+        )

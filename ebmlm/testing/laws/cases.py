@@ -76,11 +76,14 @@ def judged_rollouts(
     draw: st.DrawFn,
     min_samples: int = 1,
     elements: st.SearchStrategy[float] | None = None,
+    pairs: bool = True,
 ) -> Judged:
-    """Rollouts, their log-probabilities, and any terms."""
+    """Rollouts, their log-probabilities, and any terms, pairwise ones too unless told otherwise."""
     drawn = draw(rollouts(min_samples=min_samples, max_samples=min_samples + 2))
     rows, places, samples, _ = drawn.completions.shape
     terms = draw(energy_terms((rows, places, samples), elements))
+    if not pairs:
+        terms = EnergyTerms(terms.unary)
     return Judged(drawn, draw(token_log_probs(drawn)), terms)
 
 

@@ -45,7 +45,7 @@ def constants_cancel(estimator: Estimator, examples: int = EXAMPLES) -> None:
     """Where it asks for two samples, it compares them: a constant moves no gradient at all."""
 
     def holds(draw: Draw) -> None:
-        case = draw(judged_rollouts(estimator.minimum_samples), "case")
+        case = draw(_cases(estimator, 1), "case")
         terms = dataclasses.replace(case.terms, unary=case.terms.unary + 3.0)
         _, expected = _gradient(estimator, case)
         _, found = _gradient(estimator, dataclasses.replace(case, terms=terms))
@@ -60,7 +60,7 @@ def samples_are_exchangeable(estimator: Estimator, examples: int = EXAMPLES) -> 
     """Permuting the samples of an anchor permutes its gradient, and changes no loss or metric."""
 
     def holds(draw: Draw) -> None:
-        case = draw(judged_rollouts(max(2, estimator.minimum_samples)), "case")
+        case = draw(_cases(estimator, 2), "case")
         order = draw(orders(case.rollouts.samples), "order")
         pairs = case.terms.pairwise
         turned = Judged(
@@ -83,7 +83,7 @@ def baseline_excludes_its_own_sample(estimator: Estimator, examples: int = EXAMP
     """What moves a sample's terms but not its energy moves the baseline of others only."""
 
     def holds(draw: Draw) -> None:
-        case = draw(judged_rollouts(max(2, estimator.minimum_samples)), "case")
+        case = draw(_cases(estimator, 2), "case")
         samples = case.rollouts.samples
         own = draw(st.integers(0, samples - 1), "sample")
         shifts = torch.zeros(samples, dtype=torch.float64)
@@ -104,6 +104,8 @@ def baseline_excludes_its_own_sample(estimator: Estimator, examples: int = EXAMP
         what = f"gradient of sample {own}, whose energy is the same as before"
         require_equal(found[:, :, own], expected[:, :, own], what)
 
+    if not estimator.takes_pairs:
+        raise DoesNotApply("it takes no pairs, by which alone terms move and an energy does not")
     for_all(holds, examples)
 
 
@@ -111,7 +113,7 @@ def anchors_do_not_mix(estimator: Estimator, examples: int = EXAMPLES) -> None:
     """The energies of one anchor move the gradient at that anchor only."""
 
     def holds(draw: Draw) -> None:
-        case = draw(judged_rollouts(estimator.minimum_samples), "case")
+        case = draw(_cases(estimator, 1), "case")
         rows, places = case.rollouts.anchors.shape
         row = draw(st.integers(0, rows - 1), "sequence")
         place = draw(st.integers(0, places - 1), "place of the anchor")
@@ -132,7 +134,7 @@ def no_credit_after_the_end(estimator: Estimator, examples: int = EXAMPLES) -> N
     """Tokens after the end of a rollout get no gradient, and what stands there changes nothing."""
 
     def holds(draw: Draw) -> None:
-        case = draw(judged_rollouts(estimator.minimum_samples), "case")
+        case = draw(_cases(estimator, 1), "case")
         ended = ~case.rollouts.completion_mask & case.rollouts.anchor_mask[:, :, None, None]
         other = torch.where(ended, noise(2)(case.log_probs), case.log_probs)
         estimate, _ = _gradient(estimator, case)
@@ -148,7 +150,7 @@ def padding_moves_no_gradient(estimator: Estimator, examples: int = EXAMPLES) ->
     """Padding and invalid anchors change nothing, whatever stands there."""
 
     def holds(draw: Draw) -> None:
-        case = draw(judged_rollouts(estimator.minimum_samples), "case")
+        case = draw(_cases(estimator, 1), "case")
         valid, mask = case.rollouts.anchor_mask, case.rollouts.token_mask()
         terms = case.terms
         pairs = terms.pairwise
@@ -176,7 +178,7 @@ def loss_of_pieces_adds_up(estimator: Estimator, examples: int = EXAMPLES) -> No
     """Loss, metrics and gradient of a batch are the means of its sequences', weighed by anchors."""
 
     def holds(draw: Draw) -> None:
-        case = draw(judged_rollouts(estimator.minimum_samples), "case")
+        case = draw(_cases(estimator, 1), "case")
         whole, gradient = _gradient(estimator, case)
         anchors = int(case.rollouts.anchor_mask.sum())
         loss = torch.zeros_like(whole.loss)
@@ -206,7 +208,7 @@ def loss_is_finite(estimator: Estimator, examples: int = EXAMPLES) -> None:
     """Any finite energies, equal or up to 1e15 in size, give a finite loss and gradient."""
 
     def holds(draw: Draw) -> None:
-        case = draw(judged_rollouts(estimator.minimum_samples, wild_numbers()), "case")
+        case = draw(_cases(estimator, 1, wild_numbers()), "case")
         single = draw(st.booleans(), "float32")
         if single:
             pairs = case.terms.pairwise
@@ -225,7 +227,7 @@ def gradient_flows_through_log_probs_only(estimator: Estimator, examples: int = 
     """The loss is differentiable in the log-probabilities, and in neither energies nor rollouts."""
 
     def holds(draw: Draw) -> None:
-        case = draw(judged_rollouts(estimator.minimum_samples), "case")
+        case = draw(_cases(estimator, 1), "case")
         log_probs = case.log_probs.clone().requires_grad_(True)
         unary = case.terms.unary.clone().requires_grad_(True)
         pairs = case.terms.pairwise
@@ -260,6 +262,14 @@ ESTIMATOR_LAWS = (
     gradient_flows_through_log_probs_only,
 )
 """Every law of an estimator."""
+
+
+def _cases(
+    estimator: Estimator, fewest: int, elements: st.SearchStrategy[float] | None = None
+) -> st.SearchStrategy[Judged]:
+    """Of as many samples as it needs, and at least ``fewest``; with pairs where it takes them."""
+    samples = max(fewest, estimator.minimum_samples)
+    return judged_rollouts(samples, elements, estimator.takes_pairs)
 
 
 def _gradient(estimator: Estimator, case: Judged) -> tuple[Estimate, Tensor]:

@@ -102,8 +102,11 @@ class World(Readable):
 
 
 @st.composite
-def worlds(draw: st.DrawFn, min_samples: int = 1) -> World:
-    """Worlds of two or three tokens, one or two tokens of rollout, with and without ends."""
+def worlds(draw: st.DrawFn, min_samples: int = 1, pairs: bool = True) -> World:
+    """Worlds of two or three tokens, one or two tokens of rollout, with and without ends.
+
+    With pairwise energies too, unless ``pairs`` is false.
+    """
     model = draw(tabular_models())
     vocabulary = model.vocabulary_size
     horizon = draw(st.integers(1, 2))
@@ -114,7 +117,7 @@ def worlds(draw: st.DrawFn, min_samples: int = 1) -> World:
     samples = draw(st.integers(min_samples, most))
     unary = draw(tensors((size,)))
     pairwise = None
-    if samples > 1 and draw(st.booleans()):
+    if pairs and samples > 1 and draw(st.booleans()):
         upper = draw(tensors((size * (size + 1) // 2,)))
         pairwise = unary.new_zeros(size, size)
         rows, columns = torch.triu_indices(size, size)

@@ -20,7 +20,7 @@ def unbiased(
     """Its expected gradient over all groups of rollouts is that of the functional, to 1e-10."""
 
     def holds(draw: Draw) -> None:
-        world = draw(worlds(estimator.minimum_samples), "world")
+        world = draw(worlds(estimator.minimum_samples, estimator.takes_pairs), "world")
         expected = world.gradient(functional)
         found = world.moments(estimator).mean
         require_equal(found, expected, "expected gradient", _EXACT * _size(expected))
@@ -32,7 +32,7 @@ def constants_vanish_in_expectation(estimator: Estimator, examples: int = EXAMPL
     """A constant added to all energies does not move the expected gradient."""
 
     def holds(draw: Draw) -> None:
-        world = draw(worlds(estimator.minimum_samples), "world")
+        world = draw(worlds(estimator.minimum_samples, estimator.takes_pairs), "world")
         expected = world.moments(estimator).mean
         found = world.moments(estimator, constant=3.0).mean
         what = "expected gradient with 3 added to all energies"

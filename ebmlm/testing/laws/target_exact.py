@@ -93,7 +93,8 @@ def steps_keep_the_target(sampler: TargetSampler, examples: int = EXAMPLES) -> N
     """
     if not isinstance(sampler, MetropolisHastings):
         raise DoesNotApply("it has no steps")
-    for world in listed_targets(sampler.start, sampler.start.distribution):
+    # Weights of 4 and 2: more than one, as unnormalised weights may be.
+    for world in listed_targets(sampler.start, sampler.start.distribution, 4.0):
         states = len(world.completions)
 
         def run(rows: int, world: ListedTarget = world, states: int = states) -> Tensor:

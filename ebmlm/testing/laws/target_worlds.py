@@ -65,9 +65,11 @@ class _WishedWeights(Energy):
         temperature: float,
         horizon: int,
         forbidden: bool,
+        largest: float,
     ) -> None:
         self.model, self.target, self.proposed = model, target, proposed
         self.temperature, self.horizon, self.forbidden = temperature, horizon, forbidden
+        self.largest = largest
 
     def __call__(self, rollouts: Rollouts, scores: Scores) -> EnergyTerms:
         ratio = sum(
@@ -78,21 +80,21 @@ class _WishedWeights(Energy):
         return EnergyTerms(-self.temperature * wished.detach())
 
     def wished(self, rollouts: Rollouts) -> Tensor:
-        """Weights (batch, anchor, sample): 1, 1/2 or 0."""
+        """Weights (batch, anchor, sample): the largest, half of it, or none."""
         mask, tokens = rollouts.token_mask(), rollouts.completions
         length = mask.sum(-1)
         last = tokens.gather(-1, (length - 1).clamp(min=0).unsqueeze(-1)).squeeze(-1) == 1
         first = tokens[..., 0] == 1
         ends = bool(self.model.end_tokens)
         heavy = (length > 0) & (last if ends else last | first)
-        weights = torch.where(heavy, 1.0, 0.5).double()
+        weights = self.largest * torch.where(heavy, 1.0, 0.5).double()
         nothing = ~((tokens == 1) & mask).any(-1) & (length == self.horizon)
         return torch.where(nothing & self.forbidden, 0.0, weights)
 
 
 @dataclass(frozen=True, eq=False)
 class ListedTarget(Readable):
-    """A target of two tokens whose importance weights are 1, 1/2 and 0.
+    """A target of two tokens whose importance weights are a largest one, half of it, and none.
 
     Attributes:
         model: of tokens with probability 1/3 and 2/3.
@@ -138,12 +140,15 @@ class ListedTarget(Readable):
         )
 
 
-def listed_targets(source: Sampler, distribution: TokenDistribution) -> list[ListedTarget]:
+def listed_targets(
+    source: Sampler, distribution: TokenDistribution, largest: float = 1.0
+) -> list[ListedTarget]:
     """Three targets: plain, with an end token and another distribution, with a constraint.
 
     Args:
         source: says where rollouts start, and of how many tokens they are.
         distribution: how it draws tokens.
+        largest: weight.
 
     Raises:
         DoesNotApply: for a distribution whose probabilities are no multiples of 1/12 or more.
@@ -169,7 +174,13 @@ def listed_targets(source: Sampler, distribution: TokenDistribution) -> list[Lis
             model, batch, int(anchors), distribution, source.horizon
         ).possible()
         energy = _WishedWeights(
-            model, target_distribution, distribution, temperature, source.horizon, forbidden
+            model,
+            target_distribution,
+            distribution,
+            temperature,
+            source.horizon,
+            forbidden,
+            largest,
         )
         found.append(
             ListedTarget(
@@ -269,7 +280,7 @@ def random_targets(source: Sampler) -> list[tuple[EnergyModel, Completions, Tens
         batch = as_pairs(SequenceBatch.of(text, anchors=torch.full((1, 1), max(1, length - 1))))
         anchors, mask = source.anchors(batch, source.horizon)
         anchor = int(anchors[mask][0])
-        target = EnergyModel(model, _Hashed(seed + 1, 1.5, not ends), 1.2, Categorical(0.9))
+        target = EnergyModel(model, _Hashed(seed + 1, 1.5, False), 1.2, Categorical(0.9))
         listed = list_completions(model, batch, anchor, source.distribution, source.horizon)
         listed = listed.possible()
         density = target.log_density(listed.rollouts)[0, 0]
