@@ -11,6 +11,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from torch import nn
+
 from ebmlm.distribution import TokenDistribution
 from ebmlm.rollouts import Rollouts, SequenceBatch
 from ebmlm.typing import (
@@ -102,6 +104,17 @@ class LanguageModel(ABC):
     end_tokens: tuple[int, ...]
     layer_count: int
     hidden_size: int
+
+    @property
+    def module(self) -> nn.Module:
+        """The module that holds the weights.
+
+        Raises:
+            NotImplementedError: where there is none.
+        """
+        if isinstance(self, nn.Module):
+            return self
+        raise NotImplementedError(f"{type(self).__name__} does not say what holds its weights")
 
     @abstractmethod
     def start(

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from einops import rearrange
-from torch import Tensor
+from torch import Tensor, nn
 
 from ebmlm.adapted import adapters_off, check_unmerged, has_float_buffers, is_adapted
 from ebmlm.attention import TreeAttention, TreePass, TrunkPass, attending, install
@@ -81,6 +81,12 @@ class TransformersLanguageModel(LanguageModel):
         switch_off_dropout(model)
         self._roundable = not (is_adapted(model) and has_float_buffers(model))
         check_tree_attention(self, lambda: install(base))
+
+    @property
+    def module(self) -> nn.Module:
+        """See :attr:`LanguageModel.module`."""
+        module: nn.Module = self.model
+        return module
 
     @property
     def device(self) -> torch.device:

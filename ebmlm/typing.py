@@ -29,6 +29,8 @@ __all__ = [
     "BatchNode",
     "BatchPosition",
     "BatchPositionFeature",
+    "ContextSample",
+    "ContextSampleFeature",
     "Row",
     "RowFeature",
     "RowVocabulary",
@@ -52,6 +54,8 @@ if TYPE_CHECKING:
     BatchAnchorSampleSample = Tensor
     BatchAnchorSampleToken = Tensor
     BatchAnchorSampleTokenFeature = Tensor
+    ContextSample = Tensor
+    ContextSampleFeature = Tensor
     Row = Tensor
     RowFeature = Tensor
     RowVocabulary = Tensor
@@ -96,6 +100,9 @@ else:
     BatchAnchorSampleSample = TensorType["batch", "anchor", "sample", "sample"]
     BatchAnchorSampleToken = TensorType["batch", "anchor", "sample", "token"]
     BatchAnchorSampleTokenFeature = TensorType["batch", "anchor", "sample", "token", "feature"]
+    # Contexts are anchors of whatever sequences, the invalid ones left out.
+    ContextSample = TensorType["context", "sample"]
+    ContextSampleFeature = TensorType["context", "sample", "feature"]
     Row = TensorType["row"]
     RowFeature = TensorType["row", "feature"]
     RowVocabulary = TensorType["row", "vocabulary"]

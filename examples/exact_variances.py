@@ -1,28 +1,30 @@
-"""Bias and variance of every way to tune towards a target, side by side on one problem.
+"""Which estimators of tuning towards a target are exact, and how noisy: all on one small problem.
 
-Nothing is drawn: three tokens, completions of two, all 6,561 groups of four are listed
-(docs/variance.md). ``python examples/exact_variances.py`` prints the table of that page.
+    python examples/exact_variances.py
+
+A table of three tokens writes two of them, so that every group of rollouts can be listed. Nothing
+is sampled: bias and variance are exact. The result is docs/variance.md.
 """
 
+# %%
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ebmlm import RLOO, Energy, Estimator, KLEnergy, Reinforce, SequenceBatch
-from ebmlm.distribution import Categorical
-from ebmlm.divergences import Divergence, ForwardKL, JensenShannon, ReverseKL, TotalVariation
+from ebmlm.divergences import ForwardKL, JensenShannon, ReverseKL, TotalVariation
 from ebmlm.estimators import LogVariance, TrajectoryBalance
+from ebmlm.rollouts import Scores
 from ebmlm.targets import (
     DivergenceEnergy,
     EnergyModel,
     FixedPartition,
     GroupPartition,
     LeaveOneOutPartition,
-    Partition,
     TargetEnergy,
 )
 from ebmlm.testing import (
@@ -38,127 +40,124 @@ from ebmlm.testing import (
     total_variation,
 )
 
-HORIZON, ANCHOR, TEMPERATURE = 2, 3, 0.8
+ANCHOR, HORIZON, SIZES = 3, 2, (2, 4)
 
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table.
-
-    Attributes:
-        aim: the divergence from the target whose gradient is estimated.
-        way: how.
-        bias: length of the expected gradient's error, as a share of the exact gradient's length.
-        variance: trace of the gradient's covariance, in squared lengths of the exact gradient.
-    """
-
-    aim: str
-    way: str
-    bias: float
-    variance: float
+# %% The problem: a policy, the language model that it started from, and an energy.
 
 
 def _seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-class Problem:
-    """A policy, a reference, an energy; KL(policy | target) is 0.852 nats, the forward KL 0.869."""
+POLICY = TabularLanguageModel(3, 3, generator=_seeded(0))
+BASE = TabularLanguageModel(3, 3, generator=_seeded(7)).frozen()
+BATCH = SequenceBatch.of(torch.tensor([[0, 1, 1, 0, 1]]))
+ENERGY = TabularEnergy(3, torch.randn(9, generator=_seeded(11), dtype=torch.float64))
+TARGET = EnergyModel(BASE, ENERGY)
 
-    def __init__(self) -> None:
-        self.policy = TabularLanguageModel(3, 3, generator=_seeded(0))
-        self.reference = TabularLanguageModel(3, 3, generator=_seeded(7)).frozen()
-        unary = torch.randn(9, generator=_seeded(11), dtype=torch.float64)
-        self.energy = TabularEnergy(3, unary)
-        self.target = EnergyModel(self.reference, self.energy, TEMPERATURE)
-        self.batch = SequenceBatch.of(torch.tensor([[0, 2, 1, 0, 1]]))
-        where = (self.batch, ANCHOR, Categorical(), HORIZON)
-        self.listed = list_completions(self.policy, *where)
-        reference = list_completions(self.reference, *where).log_probs()
-        number = self.energy.numbers(self.listed.rollouts)[0, 0]
-        self.gibbs, self.log_partition = exact_gibbs(reference, unary[number], TEMPERATURE)
 
-    def exact(self, function: Callable[[Tensor], Tensor]) -> Tensor:
-        """Gradient of an f-divergence from the target in the policy's logits."""
-        value = exact_divergence(self.listed.log_probs(), self.gibbs, function)
-        (gradient,) = torch.autograd.grad(value, self.policy.logits, retain_graph=True)
-        return gradient
+def _log_probs(model: TabularLanguageModel) -> Tensor:
+    """Of every completion, with gradient."""
+    listed = list_completions(POLICY, BATCH, ANCHOR, TARGET.distribution, HORIZON)
+    return model.score(listed.possible().rollouts).completions[0, 0].sum(-1)
 
-    def row(
-        self,
-        aim: str,
-        way: str,
-        function: Callable[[Tensor], Tensor],
-        energy: Energy,
-        estimator: Estimator,
-        samples: int,
-    ) -> Row:
-        """Exact bias and variance of an estimator, over all groups of rollouts."""
+
+def _target() -> tuple[Tensor, float]:
+    """Log-probabilities of the target, and its log Z."""
+    listed = list_completions(POLICY, BATCH, ANCHOR, TARGET.distribution, HORIZON)
+    rollouts = listed.possible().rollouts
+    energies = ENERGY(rollouts, Scores(rollouts.log_probs)).unary[0, 0]
+    log_probs, log_partition = exact_gibbs(_log_probs(BASE).detach(), energies, 1.0)
+    return log_probs, float(log_partition)
+
+
+# %% What is compared.
+@dataclass(frozen=True)
+class Way:
+    """One way to an estimate of a divergence's gradient."""
+
+    divergence: str
+    generator: Callable[[Tensor], Tensor]
+    energy: Energy
+    estimator: Estimator
+    name: str
+
+
+def ways(log_partition: float) -> Iterator[Way]:
+    """Every composition of the table, in its order."""
+    known, group, others = FixedPartition(log_partition), GroupPartition(), LeaveOneOutPartition()
+    kl, reverse = ForwardKL(), ReverseKL()
+    forward = ("KL(target ‖ policy)", forward_kl)
+    yield Way(*forward, DivergenceEnergy(TARGET, kl, known), Reinforce(), "log Z known, REINFORCE")
+    yield Way(*forward, DivergenceEnergy(TARGET, kl, known), RLOO(), "log Z known, RLOO")
+    yield Way(*forward, DivergenceEnergy(TARGET, kl, group), RLOO(), "group's log Z, RLOO")
+    yield Way(*forward, DivergenceEnergy(TARGET, kl, others), RLOO(), "others' log Z, RLOO")
+    back = ("KL(policy ‖ target)", reverse_kl)
+    yield Way(*back, DivergenceEnergy(TARGET, reverse), Reinforce(), "group's log Z, REINFORCE")
+    yield Way(
+        *back, DivergenceEnergy(TARGET, reverse, known), Reinforce(), "log Z known, REINFORCE"
+    )
+    yield Way(*back, DivergenceEnergy(TARGET, reverse), RLOO(), "any log Z, RLOO")
+    yield Way(*back, ENERGY + KLEnergy(), RLOO(), "energy + KL to the base, RLOO")
+    yield Way(*back, TargetEnergy(TARGET), LogVariance(), "log-variance")
+    balance = TrajectoryBalance(torch.tensor(log_partition))
+    yield Way(*back, TargetEnergy(TARGET), balance, "trajectory balance, log Z known")
+    for name, function, divergence in (
+        ("Jensen-Shannon", jensen_shannon, JensenShannon()),
+        ("total variation", total_variation, TotalVariation()),
+    ):
+        exact, estimated = (
+            DivergenceEnergy(TARGET, divergence, known),
+            DivergenceEnergy(TARGET, divergence, group),
+        )
+        yield Way(name, function, exact, Reinforce(), "log Z known, REINFORCE")
+        yield Way(name, function, exact, RLOO(), "log Z known, RLOO")
+        yield Way(name, function, estimated, RLOO(), "group's log Z, RLOO")
+
+
+# %% Exactly.
+@dataclass(frozen=True)
+class Found:
+    """Of each group size: bias and variance, by the exact gradient's length and its square."""
+
+    bias: tuple[float, ...]
+    variance: tuple[float, ...]
+
+
+def measured(way: Way, log_target: Tensor) -> Found:
+    """List every group of each size."""
+    value = exact_divergence(_log_probs(POLICY), log_target, way.generator)
+    (exact,) = torch.autograd.grad(value, POLICY.logits)
+    bias, variance = [], []
+    for samples in SIZES:
         moments = estimator_moments(
-            self.policy,
-            self.policy.logits,
-            self.batch,
+            POLICY,
+            POLICY.logits,
+            BATCH,
             anchor=ANCHOR,
-            energy=energy,
-            estimator=estimator,
+            energy=way.energy,
+            estimator=way.estimator,
             samples=samples,
             horizon=HORIZON,
-            reference=self.reference,
+            reference=BASE,
         )
-        exact = self.exact(function)
-        length = exact.norm()
-        bias = float((moments.mean - exact).norm() / length)
-        return Row(aim, way, bias, float(moments.variance / length.square()))
-
-
-def measured(samples: int = 4) -> list[Row]:
-    """Every line of the table, for groups of that many rollouts."""
-    problem = Problem()
-    known = FixedPartition(float(problem.log_partition))
-    divergences: list[tuple[str, Divergence, Callable[[Tensor], Tensor], list[Partition]]] = [
-        ("forward KL", ForwardKL(), forward_kl, [known, GroupPartition(), LeaveOneOutPartition()]),
-        ("reverse KL", ReverseKL(), reverse_kl, [known, GroupPartition()]),
-        ("Jensen-Shannon", JensenShannon(), jensen_shannon, [known, GroupPartition()]),
-        ("total variation", TotalVariation(), total_variation, [known, GroupPartition()]),
-    ]
-    names = {FixedPartition: "known Z", GroupPartition: "Z of the group"}
-    estimators: list[tuple[str, Estimator]] = [("REINFORCE", Reinforce()), ("RLOO", RLOO())]
-    rows = []
-    for aim, divergence, function, partitions in divergences:
-        for partition in partitions:
-            energy = DivergenceEnergy(problem.target, divergence, partition)
-            for name, estimator in estimators:
-                way = f"{name}, {names.get(type(partition), 'Z of the others')}"
-                rows.append(problem.row(aim, way, function, energy, estimator, samples))
-    regularised = (1 / TEMPERATURE) * problem.energy + KLEnergy()
-    balance = TargetEnergy(problem.target)
-    log_partition = problem.log_partition.detach()
-    others: list[tuple[str, Energy, Estimator]] = [
-        ("REINFORCE, energy/T + KL", regularised, Reinforce()),
-        ("RLOO, energy/T + KL", regularised, RLOO()),
-        ("log-variance, on policy", balance, LogVariance()),
-        ("trajectory balance, known Z", balance, TrajectoryBalance(log_partition)),
-        ("trajectory balance, Z = 1", balance, TrajectoryBalance(torch.zeros(()))),
-    ]
-    rows += [
-        problem.row("reverse KL", way, reverse_kl, energy, estimator, samples)
-        for way, energy, estimator in others
-    ]
-    return rows
-
-
-def table(rows: list[Row]) -> str:
-    """The rows as a Markdown table; a bias under 1e-10 is rounding, and shown as none."""
-    lines = ["| gradient of | estimator | bias | variance |", "|---|---|--:|--:|"]
-    for row in rows:
-        bias = "0" if row.bias < 1e-10 else f"{row.bias:.3f}"
-        lines.append(f"| {row.aim} | {row.way} | {bias} | {row.variance:.2f} |")
-    return "\n".join(lines)
+        bias.append(float((moments.mean - exact).norm() / exact.norm()))
+        variance.append(float(moments.variance / exact.square().sum()))
+    return Found(tuple(bias), tuple(variance))
 
 
 def main() -> None:
-    """Print the table."""
-    print(table(measured()))
+    """Print the table, in Markdown."""
+    log_target, log_partition = _target()
+    sizes = [f"N = {size}" for size in SIZES]
+    print("| gradient of | by | " + " | ".join(f"bias, {size}" for size in sizes), end=" | ")
+    print(" | ".join(f"variance, {size}" for size in sizes) + " |")
+    print("|---|---|" + "--:|" * 2 * len(sizes))
+    for way in ways(log_partition):
+        found = measured(way, log_target)
+        biases = ["exact" if bias < 1e-10 else f"{bias:.2f}" for bias in found.bias]
+        numbers = [f"{variance:.2f}" for variance in found.variance]
+        print("| " + " | ".join([way.divergence, way.name, *biases, *numbers]) + " |")
 
 
 if __name__ == "__main__":

@@ -12,12 +12,17 @@ import pytest
 from ebmlm.cli.parsing import pipeline_from
 from ebmlm.cli.train import pipeline_of, training_parser
 from ebmlm.comparison import Arm, check_alike
-from ebmlm.objectives import CrossEntropy, Objective, PolicyObjective
+from ebmlm.objectives import CrossEntropy, EnergyObjective, Objective, PolicyObjective
 from ebmlm.testing import TabularLanguageModel
 from ebmlm.texts import Texts
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples" / "configs").glob("*.yaml"))
+KINDS: dict[str, type[Objective]] = {
+    "sft": CrossEntropy,
+    "nce": EnergyObjective,
+    "contrastive_divergence": EnergyObjective,
+}
 
 
 def parsed(path: Path) -> Any:
@@ -39,7 +44,7 @@ def test_there_are_examples() -> None:
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_is_a_run(path: Path) -> None:
     namespace = parsed(path)
-    assert isinstance(built(namespace), CrossEntropy if path.stem == "sft" else PolicyObjective)
+    assert isinstance(built(namespace), KINDS.get(path.stem, PolicyObjective))
     size, passes = namespace.training.micro_batches(processes=1)
     assert size * passes == namespace.training.batch_size
     assert namespace.output == f"runs/{path.stem}"
@@ -54,9 +59,13 @@ def test_an_example_opens_with_its_launch_line(path: Path) -> None:
 def test_examples_differ_in_the_objective_alone() -> None:
     """They are there to be compared: the same text, the same budget, the same evaluation.
 
-    Adapters learn at another rate.
+    Adapters learn at another rate, and those that train an energy are compared among themselves.
     """
-    runs = [parsed(path) for path in EXAMPLES]
+    runs = [parsed(p) for p in EXAMPLES if KINDS.get(p.stem) is not EnergyObjective]
+    energies = [parsed(p) for p in EXAMPLES if KINDS.get(p.stem) is EnergyObjective]
+    for name in ("model", "data", "training", "evaluation"):
+        assert len({repr(getattr(run, name)) for run in energies}) == 1, name
+        assert all(run.evaluation.energy is not None for run in energies)
     for name in ("model", "data", "evaluation"):
         assert len({repr(getattr(run, name)) for run in runs}) == 1, name
     training = {repr(dataclasses.replace(run.training, learning_rate=1e-5)) for run in runs}

@@ -19,6 +19,7 @@ from ebmlm.cli.demo import demo
 from ebmlm.cli.evaluate import evaluate
 from ebmlm.cli.features import features
 from ebmlm.cli.parsing import pipeline_from
+from ebmlm.cli.sample import sample
 from ebmlm.cli.train import train, training_parser
 from ebmlm.data import StandardLibrary
 from ebmlm.energies import FeatureMatchingEnergy
@@ -42,6 +43,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "compare": compare,
     "data": data,
     "features": features,
+    "sample": sample,
 }
 
 

@@ -54,10 +54,17 @@ def _features(arguments: Sequence[str]) -> int:
     return features(arguments)
 
 
+def _sample(arguments: Sequence[str]) -> int:
+    from ebmlm.cli.sample import sample
+
+    return sample(arguments)
+
+
 _COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "demo": (_demo, "fine-tune a small language model on this machine and see it get better"),
     "train": (_train, "run a configuration file"),
     "evaluate": (_evaluate, "measure a model or a checkpoint on a configuration's held-out text"),
+    "sample": (_sample, "draw from a model, or from a target that an energy makes of it"),
     "compare": (_compare, "train several configurations alike and compare them"),
     "bench": (_bench, "time every pass against its naive twin and against its floor"),
     "features": (_features, "show what a feature map sees of rollouts, as one HTML page"),

@@ -46,11 +46,11 @@ class ConfigParser(ArgumentParser):
 
     def _names(self) -> Iterator[str]:
         """The last parts of all option names, those of the parts that come with us included."""
-        from ebmlm.objectives import recipes
+        from ebmlm.objectives import recipes, target_recipes
 
         for action in self._actions:
             yield from action.dest.split(".")
-        for module in (*parts(), recipes):
+        for module in (*parts(), recipes, target_recipes):
             for name in module.__all__:
                 if callable(part := getattr(module, name)):
                     yield from inspect.signature(part).parameters
@@ -58,10 +58,23 @@ class ConfigParser(ArgumentParser):
 
 def parts() -> tuple[ModuleType, ...]:
     """The packages whose classes a configuration may name without their path."""
-    from ebmlm import data, distribution, estimators, evaluation, features, samplers, verifiers
+    from ebmlm import (
+        data,
+        distribution,
+        divergences,
+        estimators,
+        evaluation,
+        features,
+        samplers,
+        targets,
+        verifiers,
+    )
     from ebmlm.data import tasks
 
-    return data, tasks, distribution, features, samplers, estimators, verifiers, evaluation
+    return (
+        *(data, tasks, distribution, features, samplers, estimators, verifiers, evaluation),
+        *(divergences, targets),
+    )
 
 
 def pipeline_from(parser: ConfigParser, arguments: Sequence[str]) -> Any:

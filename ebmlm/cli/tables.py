@@ -8,12 +8,15 @@ from typing import Any
 from ebmlm.evaluation.continuations import Continuation
 from ebmlm.evaluation.figures import Figure
 from ebmlm.evaluation.report import WrittenCompletion
+from ebmlm.targets.draws_record import WrittenDraw
 
 __all__ = [
     "comparison_table",
     "completion_table",
     "continuation_table",
+    "diagnostics_table",
     "difference_table",
+    "draws_table",
     "figure_table",
     "labelled",
 ]
@@ -38,6 +41,10 @@ LABELS = {
     "bleu": "BLEU, mean (0 to 100)",
     "corpus_chrf": "chrF of the corpus (0 to 100)",
     "corpus_bleu": "BLEU of the corpus (0 to 100)",
+    "log_partition": "log Z (nats)",
+    "log_partition_low": "log Z, low end of its 95 % interval",
+    "log_partition_high": "log Z, high end of it",
+    "r_hat": "R-hat of the log-weights",
 }
 
 
@@ -133,15 +140,50 @@ def completion_table(written: Sequence[WrittenCompletion], title: str) -> Any:
     return table
 
 
+def draws_table(written: Sequence[WrittenDraw]) -> Any:
+    """Completions with their log-probability, and their energy where there is one."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title="drawn", title_justify="left", show_lines=True)
+    for name in ("prompt (its end)", "completion"):
+        table.add_column(name, overflow="fold", ratio=1)
+    for name in ("log p (nats)", "energy (nats)", "tokens"):
+        table.add_column(name, justify="right")
+    for one in written[:_ROWS]:
+        energy = "" if one.energy is None else f"{one.energy:.2f}"
+        texts = (one.prompt[-_SHOWN:], one.completion)
+        numbers = (f"{one.log_prob:.1f}", energy, str(one.tokens))
+        table.add_row(*(Text(text) for text in texts), *numbers)
+    if len(written) > _ROWS:
+        table.caption = f"and {len(written) - _ROWS} more: --output has them all"
+    return table
+
+
+def diagnostics_table(found: Mapping[str, Sequence[float]]) -> Any:
+    """What is known of how prompts' completions were drawn; docs/sampling.md, "Diagnostics"."""
+    prompts = max(len(values) for values in found.values())
+    table = _table(f"of {prompts} prompts", "mean", "lowest", "highest", first="diagnostic")
+    for name, values in found.items():
+        table.add_row(
+            labelled(name),
+            *(f"{one:.3f}" for one in (sum(values) / len(values), min(values), max(values))),
+        )
+    return table
+
+
+# Completions that are printed.
+_ROWS = 32
+
 # Characters of a text in a cell; the whole of it is in the JSON.
 _SHOWN = 240
 
 
-def _table(title: str, *names: str) -> Any:
+def _table(title: str, *names: str, first: str = "held out") -> Any:
     from rich.table import Table
 
     table = Table(title=title, title_justify="left")
-    table.add_column("held out")
+    table.add_column(first)
     for name in names:
         table.add_column(name, justify="right")
     return table

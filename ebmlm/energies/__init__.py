@@ -12,6 +12,7 @@ from ebmlm.energies.feature_matching import (
     inner_product,
 )
 from ebmlm.energies.function import FunctionEnergy
+from ebmlm.energies.heads import Head
 from ebmlm.energies.kernel_matching import (
     KernelMatchingEnergy,
     kernel_matching_terms,
@@ -20,6 +21,8 @@ from ebmlm.energies.kernel_matching import (
 from ebmlm.energies.kl import KLEnergy, k1, k2, k3
 from ebmlm.energies.length import LengthEnergy
 from ebmlm.energies.linear import LinearEnergy
+from ebmlm.energies.representations import FixedFeatures, Representation, TrainedStates
+from ebmlm.energies.residual import ResidualEnergy, ResidualModule
 from ebmlm.energies.verifier import VerifierEnergy
 
 __all__ = [
@@ -28,13 +31,19 @@ __all__ = [
     "EnergyTerms",
     "ExpertEnergy",
     "FeatureMatchingEnergy",
+    "FixedFeatures",
     "FunctionEnergy",
+    "Head",
     "KLEnergy",
     "KernelMatchingEnergy",
     "LengthEnergy",
     "LinearEnergy",
+    "Representation",
+    "ResidualEnergy",
+    "ResidualModule",
     "ScaledEnergy",
     "SumEnergy",
+    "TrainedStates",
     "VerifierEnergy",
     "cosine",
     "feature_matching_terms",

@@ -11,6 +11,15 @@ from ebmlm.estimators.base import (
     policy_gradient,
     sequence_log_prob,
 )
+from ebmlm.estimators.contrastive import (
+    BinaryNCE,
+    Contrast,
+    Contrasted,
+    ContrastiveLoss,
+    EnergyMagnitude,
+    PhaseDifference,
+    RankingNCE,
+)
 from ebmlm.estimators.group_norm import GroupNorm
 from ebmlm.estimators.log_variance import LogVariance, TrajectoryBalance
 from ebmlm.estimators.reinforce import Reinforce
@@ -18,10 +27,17 @@ from ebmlm.estimators.rloo import RLOO, leave_one_out_baseline
 
 __all__ = [
     "RLOO",
+    "BinaryNCE",
+    "Contrast",
+    "Contrasted",
+    "ContrastiveLoss",
+    "EnergyMagnitude",
     "Estimate",
     "Estimator",
     "GroupNorm",
     "LogVariance",
+    "PhaseDifference",
+    "RankingNCE",
     "Reinforce",
     "TrajectoryBalance",
     "credit_bias",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -47,11 +48,14 @@ class Estimator(ABC):
 
     Attributes:
         minimum_samples: rollouts per anchor that it needs.
+        off_policy: whether it is right for rollouts that were not drawn from the policy; the
+            policy gradient is not.
         takes_pairs: whether it can do with pairwise terms; what cannot refuses them.
     """
 
     minimum_samples: int = 1
-    takes_pairs: bool = True
+    off_policy: ClassVar[bool] = False
+    takes_pairs: ClassVar[bool] = True
 
     @property
     def bias(self) -> str | None:

@@ -30,6 +30,7 @@ class LogVariance(Estimator):
     """
 
     minimum_samples = 2
+    off_policy = True
     takes_pairs = False
 
     def __call__(
@@ -54,6 +55,7 @@ class TrajectoryBalance(Estimator):
             that is known.
     """
 
+    off_policy = True
     takes_pairs = False
 
     def __init__(self, log_partition: Tensor) -> None:

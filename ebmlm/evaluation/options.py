@@ -1,16 +1,20 @@
-"""How completions are evaluated, as a configuration says it."""
+"""How completions, and learned energies, are evaluated, as a configuration says it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from ebmlm.distribution import TokenDistribution
+from ebmlm.energies.base import Energy
 from ebmlm.evaluation.completions import CompletionEvaluation
+from ebmlm.evaluation.energy import EnergyEvaluation
 from ebmlm.evaluation.text_metrics import TextMetric
+from ebmlm.samplers.anchors import AnchorPlacement, StridedAnchors
+from ebmlm.samplers.block_parallel import BlockParallelSampler
 from ebmlm.texts import Texts
 from ebmlm.verifiers.base import Verifier
 
-__all__ = ["CompletionOptions"]
+__all__ = ["CompletionOptions", "EnergyOptions"]
 
 
 @dataclass(frozen=True)
@@ -57,3 +61,40 @@ class CompletionOptions:
             self.text_metrics,
             self.kept,
         )
+
+
+@dataclass(frozen=True)
+class EnergyOptions:
+    """How an energy that a run trains is measured; see ebmlm.evaluation.EnergyEvaluation.
+
+    Args:
+        horizon: tokens of a continuation at most; that of training.
+        stride: tokens between anchors.
+        context: tokens before a sequence's first anchor.
+        samples: noise samples per anchor, at least 2; the bounds are nearer with more.
+        distribution: how the noise draws tokens; null for as the language model does.
+        batch_size: sequences at once; the result does not depend on it.
+        seed: of the draws.
+        anchors: where continuations start; null for every ``stride`` tokens after ``context``.
+    """
+
+    horizon: int = 16
+    stride: int = 16
+    context: int = 16
+    samples: int = 16
+    distribution: TokenDistribution | None = None
+    batch_size: int = 4
+    seed: int = 0
+    anchors: AnchorPlacement | None = None
+
+    def build(self, energy: Energy) -> EnergyEvaluation:
+        """Return the evaluation of this energy.
+
+        Raises:
+            UserError: for sizes that make no sense.
+        """
+        anchors = (
+            StridedAnchors(self.stride, self.context) if self.anchors is None else self.anchors
+        )
+        sampler = BlockParallelSampler(anchors, self.horizon, self.samples, self.distribution)
+        return EnergyEvaluation(energy, sampler, self.batch_size, self.seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,22 @@ _HELD_OUT = (
     ("feature_matching_loss", "feature-matching loss"),
     ("alignment", "alignment"),
     ("diversity", "diversity (high is alike)"),
+    ("gain_lower", "gain, lower bound (nats a token)"),
+    ("gain_resampled", "gain of resampling, lower bound"),
+    ("ranking_accuracy", "real told from noise, in pairs"),
+    ("nce_loss", "contrastive loss"),
 )
+_PANELS = 4
 # In training, alignment and diversity are in the energy's own metric: whitened, if it whitens.
 _TRAINING = (
     ("cross_entropy", "cross-entropy (nats a token)"),
     ("reward", "reward"),
     ("alignment", "alignment, as the energy sees it"),
     ("grad_norm", "gradient norm"),
+    ("nce_loss", "contrastive loss"),
+    ("ranking_accuracy", "real told from noise, in pairs"),
+    ("real_energy", "energy of real text"),
+    ("negative_energy", "energy of the others"),
 )
 
 
@@ -55,18 +65,25 @@ def plot_curves(
     top, bottom = figure.subfigures(2, 1)
     top.suptitle("held-out text (bars: two standard errors of the difference)", fontsize=11)
     bottom.suptitle("training", fontsize=11)
-    for axes, (name, title) in zip(top.subplots(1, 4), _HELD_OUT, strict=True):
+    held_out = _measured(_HELD_OUT, {*before.measurements} & {*after.measurements})
+    for axes, (name, title) in zip(top.subplots(1, _PANELS), held_out, strict=True):
         if name in before.measurements and name in after.measurements:
             _draw_held_out(axes, lines, name, before, after, steps)
         else:
             _say_nothing(axes)
         _finish(axes, title)
-    for axes, (name, title) in zip(bottom.subplots(1, 4), _TRAINING, strict=True):
+    training = _measured(_TRAINING, {name for line in lines for name in line})
+    for axes, (name, title) in zip(bottom.subplots(1, _PANELS), training, strict=True):
         _draw_training(axes, lines, name)
         _finish(axes, title)
     partial = output.with_suffix(".partial.png")
     figure.savefig(partial, dpi=110)
     partial.replace(output)
+
+
+def _measured(panels: Sequence[tuple[str, str]], names: Set[str]) -> list[tuple[str, str]]:
+    """The first panels of which something was measured, filled up with others."""
+    return sorted(panels, key=lambda panel: panel[0] not in names)[:_PANELS]
 
 
 def _finish(axes: Any, title: str) -> None:

@@ -25,6 +25,7 @@ from ebmlm.features.reading import Reading, TextReading, TokenReading
 from ebmlm.features.running_whitening import RunningMetricWhitening
 from ebmlm.features.second_moment import SecondMoment
 from ebmlm.features.shrinkage import FixedShrinkage, LedoitWolf, Shrinkage
+from ebmlm.features.verified import VerifierFeatures
 from ebmlm.features.whitening import NoWhitening, Whitening
 
 __all__ = [
@@ -70,6 +71,7 @@ __all__ = [
     "TextReading",
     "TokenReading",
     "Unnormalised",
+    "VerifierFeatures",
     "Whitened",
     "Whitening",
 ]

@@ -60,6 +60,10 @@ class HiddenStateFeatures(FeatureMap):
     @torch.no_grad()
     def __call__(self, rollouts: Rollouts) -> Features:
         """See :meth:`FeatureMap.__call__`; float32, or float64 where the network is."""
+        return self.differentiable(rollouts)
+
+    def differentiable(self, rollouts: Rollouts) -> Features:
+        """Return the same with gradient, where the network is not frozen."""
         states = self.network.hidden_states(rollouts, self.layers)
         mask = rollouts.token_mask()
         horizon = rollouts.horizon

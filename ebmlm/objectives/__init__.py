@@ -5,6 +5,14 @@ from __future__ import annotations
 from ebmlm.objectives import recipes
 from ebmlm.objectives.base import ItemCounts, Objective
 from ebmlm.objectives.cross_entropy import CrossEntropy
+from ebmlm.objectives.energy import EnergyObjective
 from ebmlm.objectives.policy import PolicyObjective
 
-__all__ = ["CrossEntropy", "ItemCounts", "Objective", "PolicyObjective", "recipes"]
+__all__ = [
+    "CrossEntropy",
+    "EnergyObjective",
+    "ItemCounts",
+    "Objective",
+    "PolicyObjective",
+    "recipes",
+]

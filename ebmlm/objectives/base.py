@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from ebmlm.estimators.base import Estimate
 from ebmlm.language_model import LanguageModel
@@ -50,7 +51,7 @@ class Objective(ABC):
         """Return the loss of ``batch``, with gradient.
 
         Args:
-            model: what is trained.
+            model: the language model; what is trained, unless :meth:`trained` says otherwise.
             batch: real text.
             counts: of the whole batch, where ``batch`` is a piece of it; by default its own.
             generator: a CPU generator for what is drawn; torch's default one where none is given.
@@ -59,6 +60,14 @@ class Objective(ABC):
     @abstractmethod
     def counts(self, batch: SequenceBatch) -> ItemCounts:
         """Return what the means of ``batch`` are taken over; draws nothing."""
+
+    def trained(self, model: LanguageModel) -> nn.Module:
+        """Return what an optimiser is to move: the policy's module, unless an objective says else.
+
+        Args:
+            model: what :meth:`loss` is called with.
+        """
+        return model.module
 
     def end_step(self, gather: Gather = alone) -> None:
         """Let parts that keep a running state take in the step; after each ``optimiser.step()``.

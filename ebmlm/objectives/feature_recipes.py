@@ -20,8 +20,10 @@ from ebmlm.features.pooling import Pooling
 from ebmlm.features.projection import RandomProjection
 from ebmlm.features.random_fourier import RandomFourierFeatures, Spectrum
 from ebmlm.features.reading import TextReading, TokenReading
+from ebmlm.features.verified import VerifierFeatures
 from ebmlm.language_model import LanguageModel
 from ebmlm.texts import Texts
+from ebmlm.verifiers.base import Verifier
 
 __all__ = [
     "FeatureRecipe",
@@ -33,6 +35,7 @@ __all__ = [
     "ngrams",
     "normalised",
     "projection",
+    "verifier_scores",
 ]
 
 FeatureRecipe: TypeAlias = Callable[[LanguageModel, Texts], FeatureMap]
@@ -189,3 +192,17 @@ def fourier(
         seed: of the frequencies.
     """
     return RandomFourierFeatures(features(model, texts), spectrum, frequencies, seed)
+
+
+def verifier_scores(
+    model: LanguageModel, texts: Texts, *, verifiers: list[Verifier], context: int = 0
+) -> VerifierFeatures:
+    """One feature for each verifier, its score of the text.
+
+    Args:
+        model: not looked at.
+        texts: of the policy's tokeniser.
+        verifiers: none that needs a column of a row.
+        context: tokens before the anchor that are read too.
+    """
+    return VerifierFeatures(verifiers, texts, context)

@@ -1,4 +1,4 @@
-"""On-policy objectives: draw, look, judge, move."""
+"""Objectives of a policy: draw, look, judge, move."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class PolicyObjective(Objective):
     cross-entropy and the gradient come from one forward pass over the prefix tree.
 
     Args:
-        sampler: draws the rollouts, from the policy as it is.
+        sampler: draws the rollouts: from the policy as it is, or from elsewhere for estimators that
+            are right there (``Estimator.off_policy``).
         energy: judges them.
         estimator: turns the judgement into a gradient.
         reference: a frozen model, for energies that need one.
@@ -31,8 +32,8 @@ class PolicyObjective(Objective):
 
     Raises:
         UserError: where parts do not fit: an energy that needs a reference and none given, fewer
-            samples than estimator or energy needs, a greedy sampler (it has no gradient), or a
-            negative weight.
+            samples than estimator or energy needs, a greedy sampler (it has no gradient), rollouts
+            that are not the policy's for an estimator that needs them to be, or a negative weight.
     """
 
     def __init__(
@@ -62,6 +63,12 @@ class PolicyObjective(Objective):
         if sampler.distribution.temperature == 0:
             raise UserError(
                 "a greedy sampler has no policy gradient: sample at a temperature above 0"
+            )
+        if not (sampler.on_policy or estimator.off_policy):
+            raise UserError(
+                f"{type(sampler).__name__} draws from something else than the policy, and the"
+                f" gradient of {type(estimator).__name__} is right for draws of the policy alone:"
+                " use LogVariance() with a TargetEnergy, or a sampler of the policy"
             )
         if not 0 <= cross_entropy < float("inf"):
             raise UserError(

@@ -13,6 +13,8 @@ from ebmlm.samplers.autoregressive import AutoregressiveSampler
 from ebmlm.samplers.base import Sampler
 from ebmlm.samplers.block_parallel import BlockParallelSampler
 from ebmlm.samplers.randomness import sequence_uniforms
+from ebmlm.samplers.replay import Priority, ReplaySampler, UniformPriority
+from ebmlm.samplers.replay_buffer import ReplayBuffer
 
 __all__ = [
     "AnchorPlacement",
@@ -20,8 +22,12 @@ __all__ = [
     "BlockParallelSampler",
     "CompletionAnchors",
     "GivenAnchors",
+    "Priority",
     "PromptEnd",
+    "ReplayBuffer",
+    "ReplaySampler",
     "Sampler",
     "StridedAnchors",
+    "UniformPriority",
     "sequence_uniforms",
 ]

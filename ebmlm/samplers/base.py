@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 
@@ -33,7 +33,12 @@ class Sampler(ABC):
         distribution: how a token is drawn from the model's logits.
 
     All four are read when rollouts are drawn, so that a copy may have another of them.
+
+    A sampler with ``on_policy = False`` draws from something else than the model that it is given:
+    only estimators that accept that (``Estimator.off_policy``) can learn from its rollouts.
     """
+
+    on_policy: ClassVar[bool] = True
 
     anchors: AnchorPlacement
     horizon: int

@@ -85,6 +85,17 @@ class EnergyModel:
         density = self.log_density(rollouts)
         return density - drawn.to(density.dtype)
 
+    def proposed_log_weights(self, rollouts: Rollouts) -> BatchAnchorSample:
+        """:meth:`log_weights` of what was drawn from this target's own language model.
+
+        Where it was drawn by the target's own token distribution, the language model cancels and
+        ``-E / temperature`` is left, without what rounding leaves of two passes that score the same
+        tokens (tenths of a nat in bfloat16).
+        """
+        if rollouts.distribution != self.distribution:
+            return self.log_weights(rollouts)
+        return -self.energies(rollouts) / self.temperature
+
     def _scored(self, rollouts: Rollouts) -> BatchAnchorSampleToken:
         plain = dataclasses.replace(rollouts, distribution=self.distribution)
         return self.language_model.score(plain).completions

@@ -108,6 +108,8 @@ class ProgressLine(TrainerCallback):
         "alignment": "align",
         "diversity": "div",
         "cross_entropy": "ce",
+        "nce_loss": "nce",
+        "ranking_accuracy": "rank",
         "grad_norm": "grad",
     }
 

@@ -8,10 +8,12 @@ from ebmlm.distribution import TokenDistribution
 from ebmlm.errors import UserError
 from ebmlm.evaluation.base import Evaluation, Evaluations
 from ebmlm.evaluation.held_out import HeldOutEvaluation
-from ebmlm.evaluation.options import CompletionOptions
+from ebmlm.evaluation.options import CompletionOptions, EnergyOptions
 from ebmlm.features.hidden_states import HiddenStateFeatures
 from ebmlm.features.layers import LayerChoice
 from ebmlm.language_model import LanguageModel
+from ebmlm.objectives.base import Objective
+from ebmlm.objectives.energy import EnergyObjective
 from ebmlm.objectives.feature_recipes import FeatureRecipe
 from ebmlm.samplers.anchors import AnchorPlacement, CompletionAnchors, StridedAnchors
 from ebmlm.samplers.block_parallel import BlockParallelSampler
@@ -39,6 +41,8 @@ class EvaluationOptions:
         features: what is matched; null for hidden states of the starting model at ``layers``.
         completions: how whole completions are written and verified, for prompt-completion pairs;
             null for not at all.
+        energy: how an energy that the objective trains is measured, in place of the language model,
+            which stays as it is; null where the objective trains none.
     """
 
     horizon: int = 8
@@ -52,6 +56,7 @@ class EvaluationOptions:
     anchors: AnchorPlacement | None = None
     features: FeatureRecipe | None = None
     completions: CompletionOptions | None = None
+    energy: EnergyOptions | None = None
 
     def __post_init__(self) -> None:
         if self.features is not None and self.layers is not None:
@@ -60,8 +65,27 @@ class EvaluationOptions:
                 " hidden-state features; give it to the recipe in features instead"
             )
 
-    def build(self, network: LanguageModel, texts: Texts) -> Evaluation:
-        """Return the evaluation, with features from ``network``, which is frozen."""
+    def build(
+        self, network: LanguageModel, texts: Texts, objective: Objective | None = None
+    ) -> Evaluation:
+        """Return the evaluation, with features from ``network``, which is frozen.
+
+        Raises:
+            UserError: where an energy is to be measured and the objective trains none, or the other
+                way round.
+        """
+        if self.energy is not None:
+            if not isinstance(objective, EnergyObjective):
+                raise UserError(
+                    "evaluation.energy measures an energy that a run trains: use it in `ebmlm"
+                    " train`, with an objective such as NCE, or leave it out"
+                )
+            return self.energy.build(objective.energy)
+        if isinstance(objective, EnergyObjective):
+            raise UserError(
+                "the objective trains an energy, and evaluation measures the language model, which"
+                " stays as it is: give evaluation.energy, if only `energy: {}`"
+            )
         held_out = HeldOutEvaluation(
             BlockParallelSampler(
                 self._anchors(pairs=bool(texts.items)),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
+from torch import nn
 
 from ebmlm.data.base import PreparedData, RunData
 from ebmlm.distribution import Categorical
@@ -124,13 +125,14 @@ class Pipeline:
         text = self.data.prepare(tokeniser)
         with self._autocast(policy):
             objective = built_objective(self.objective, policy, text.texts)
-            evaluation = self.evaluation.build(policy.frozen(), text.texts)
+            evaluation = self.evaluation.build(policy.frozen(), text.texts, objective)
         empty = check_objective(objective, text.train)
         check_objective(objective, text.validation)
         with self._autocast(policy):
             evaluation.check(policy, text.validation, device=policy.device)
-        check_space(folder.path, self._checkpoint_bytes(policy))
-        self._announce(console, policy, text, empty)
+        trained = objective.trained(policy)
+        check_space(folder.path, self._checkpoint_bytes(trained))
+        self._announce(console, policy, trained, text, empty)
 
         from ebmlm.training.callbacks import FiniteGradients, MetricsFile, ProgressLine
         from ebmlm.training.clock import TrainingClock
@@ -176,7 +178,7 @@ class Pipeline:
             "tokens": trainer.state.num_input_tokens_seen,
             "seed": self.training.seed,
             "model": self.model,
-            "trainable_parameters": trainable_parameters(policy.model),
+            "trainable_parameters": trainable_parameters(trained),
             "bfloat16": self.training.precision.uses_bfloat16(),
             "data": text.summary,
         }
@@ -190,10 +192,10 @@ class Pipeline:
         enabled = self.training.precision.uses_bfloat16()
         return torch.autocast(policy.device.type, torch.bfloat16, enabled=enabled)
 
-    def _checkpoint_bytes(self, policy: TransformersLanguageModel) -> int:
+    def _checkpoint_bytes(self, trained: nn.Module) -> int:
         weights = sum(
             parameter.numel() * parameter.element_size()
-            for parameter in policy.model.parameters()
+            for parameter in trained.parameters()
             if parameter.requires_grad
         )
         # A checkpoint to resume from has two moments beside the weights.
@@ -201,13 +203,24 @@ class Pipeline:
         return weights + (resumable if self.training.save_every else 0)
 
     def _announce(
-        self, console: Any, policy: TransformersLanguageModel, text: PreparedData, empty: int
+        self,
+        console: Any,
+        policy: TransformersLanguageModel,
+        trained: nn.Module,
+        text: PreparedData,
+        empty: int,
     ) -> None:
         bfloat16 = self.training.precision.uses_bfloat16()
         console.print(
             f"model {self.model}: {weights_in_words(policy.model)},"
             f" computed in {'bfloat16' if bfloat16 else 'float32'} on {policy.device}\n"
-            f"text: {len(text.train)} training and {len(text.validation)} held-out sequences of"
+            + (
+                ""
+                if trained is policy.model
+                else f"it stays as it is: {trainable_parameters(trained) / 1e6:.2f}M parameters"
+                " beside it train\n"
+            )
+            + f"text: {len(text.train)} training and {len(text.validation)} held-out sequences of"
             f" {self.data.length} tokens, from"
             f" {text.summary['documents']['train']} and"
             f" {text.summary['documents']['validation']} documents"

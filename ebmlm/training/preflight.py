@@ -16,6 +16,7 @@ from ebmlm.data.collate import collate
 from ebmlm.data.row import TextRows
 from ebmlm.errors import UserError
 from ebmlm.objectives.base import ItemCounts, Objective
+from ebmlm.objectives.energy import EnergyObjective
 from ebmlm.objectives.policy import PolicyObjective
 from ebmlm.training.rank_allocation import allocates_ranks
 
@@ -116,7 +117,7 @@ def check_objective(objective: Objective, rows: TextRows) -> int:
         UserError: if rows do not fit the objective (a context longer than the sequence), or none
             has a valid anchor though the objective samples.
     """
-    if not isinstance(objective, PolicyObjective):
+    if not isinstance(objective, (EnergyObjective, PolicyObjective)):
         return 0
     total = ItemCounts(0, 0)
     empty = 0

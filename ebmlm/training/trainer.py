@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 from accelerate.utils import gather_object
@@ -34,7 +34,15 @@ from ebmlm.transformers_model import TransformersLanguageModel
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, TrainerCallback
 
-__all__ = ["EBMTrainer", "step_generator"]
+__all__ = ["EBMTrainer", "SavesItself", "step_generator"]
+
+
+@runtime_checkable
+class SavesItself(Protocol):
+    """A module that is not transformers' own, and knows how it is written."""
+
+    def save(self, folder: str) -> None:
+        """Write it into a folder."""
 
 
 def _as_mapping(rows: Sequence[TextRow]) -> dict[str, Tensor]:
@@ -56,7 +64,8 @@ class EBMTrainer(Trainer):
 
     Args:
         language_model: the policy; its model is trained in place.
-        objective: what is minimised.
+        objective: what is minimised; where it trains something else
+            (:meth:`~ebmlm.objectives.Objective.trained`), that is trained in place of the policy.
         args: the trainer's arguments; ``remove_unused_columns`` must be off.
         train_dataset: rows of text.
         eval_dataset: held-out rows, for ``evaluation``.
@@ -83,7 +92,7 @@ class EBMTrainer(Trainer):
         clock: TrainingClock | None = None,
     ) -> None:
         super().__init__(
-            model=language_model.model,
+            model=objective.trained(language_model),
             args=args,
             data_collator=_as_mapping,
             train_dataset=train_dataset,
@@ -95,9 +104,10 @@ class EBMTrainer(Trainer):
                 *(callbacks or []),
             ],
         )
-        if is_adapted(language_model.model):
-            save_adapters_alone(language_model.model)
-            if allocates_ranks(language_model.model):
+        self._trained: nn.Module = objective.trained(language_model)
+        if is_adapted(self._trained):
+            save_adapters_alone(self._trained)
+            if allocates_ranks(self._trained):
                 self.add_callback(RankAllocation())
         # Ours (ProgressLine) or the user's own show progress; this one prints raw dictionaries.
         self.remove_callback(PrinterCallback)
@@ -121,10 +131,17 @@ class EBMTrainer(Trainer):
         return super().train(resume_from_checkpoint, *arguments, **options)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Write the model; in a checkpoint to resume from, also what the objective remembers."""
-        if self.is_fsdp_enabled and not _internal_call:
+        """Write the model; in a checkpoint to resume from, also what the objective remembers.
+
+        Other than in a checkpoint to resume from, a module with a method ``save(folder)`` of its
+        own, such as a learned energy's, is written by that.
+        """
+        if isinstance(self._trained, SavesItself) and not _internal_call:
+            if self.args.should_save:
+                self._trained.save(str(output_dir or self.args.output_dir))
+        elif self.is_fsdp_enabled and not _internal_call:
             # One ordinary folder, whatever the checkpoints to resume from are.
-            state = whole_state(self.language_model.model, keep=self.args.should_save)
+            state = whole_state(self._trained, keep=self.args.should_save)
             self._save(output_dir, state_dict=state)
         else:
             super().save_model(output_dir, _internal_call)
@@ -177,8 +194,8 @@ class EBMTrainer(Trainer):
                 self._sums[name] = self._sums.get(name, 0.0) + value.detach().double()
             return estimate.loss
 
-        gather_weights(self.language_model.model)
-        loss = forward_through(model, self.language_model.model, run)
+        gather_weights(self._trained)
+        loss = forward_through(model, self._trained, run)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise TrainingDiverged(
@@ -251,7 +268,7 @@ class EBMTrainer(Trainer):
     @contextmanager
     def inference(self) -> Iterator[None]:
         """What passes outside of training run in: the run's precision, and whole weights."""
-        with self.compute_loss_context_manager(), whole(self.language_model.model):
+        with self.compute_loss_context_manager(), whole(self._trained):
             yield
 
     def autocast_smart_context_manager(

@@ -14,6 +14,7 @@ from ebmlm.verifiers.exact_match import (
     stripped,
 )
 from ebmlm.verifiers.own_block import own_block
+from ebmlm.verifiers.parses import ParsesAsPython
 from ebmlm.verifiers.regular_expression import RegularExpression
 from ebmlm.verifiers.sandbox import InForce, Limits, Namespaces, ProcessOnly, isolation_in_force
 from ebmlm.verifiers.text_metrics import Bleu, ChrF
@@ -30,6 +31,7 @@ __all__ = [
     "InForce",
     "Limits",
     "Namespaces",
+    "ParsesAsPython",
     "ProcessOnly",
     "RegularExpression",
     "UnitTests",

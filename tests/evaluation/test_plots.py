@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from ebmlm.evaluation import EvaluationReport, Measurement, plot_curves
+from ebmlm.evaluation.plots import _HELD_OUT, _measured
 
 
 def test_curves_are_a_picture(tmp_path: Path) -> None:
@@ -31,3 +32,10 @@ def test_what_was_not_measured_is_no_error(tmp_path: Path) -> None:
     output = tmp_path / "curves.png"
     plot_curves(metrics, output, before=held_out, after=held_out, steps=0)
     assert output.read_bytes().startswith(b"\x89PNG")
+
+
+def test_panels_are_of_what_was_measured() -> None:
+    shown = [name for name, _ in _measured(_HELD_OUT, {"gain_lower", "nce_loss", "other"})]
+    assert shown == ["gain_lower", "nce_loss", "cross_entropy", "feature_matching_loss"]
+    usual = {"cross_entropy", "feature_matching_loss", "alignment", "diversity"}
+    assert [name for name, _ in _measured(_HELD_OUT, usual)] == [n for n, _ in _HELD_OUT[:4]]

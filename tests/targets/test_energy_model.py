@@ -70,3 +70,19 @@ def test_what_cannot_be_a_target_is_refused() -> None:
     endless = FunctionEnergy(lambda rollouts: torch.full(rollouts.completions.shape[:3], torch.nan))
     with pytest.raises(ValueError, match="not finite"):
         EnergyModel(toy.reference, endless).log_density(toy.groups(1))
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_weights_of_the_targets_own_draws_are_what_all_weights_are(name: str) -> None:
+    """Where the language model cancels, and where the draws were tempered otherwise."""
+    toy = TOYS[name]
+    model = target(toy)
+    groups = toy.groups(1)
+    scored = model.language_model.score(groups).completions
+    own = dataclasses.replace(groups, log_probs=scored)
+    exactly = model.proposed_log_weights(own)
+    torch.testing.assert_close(exactly, model.log_weights(own), atol=1e-12, rtol=0)
+    assert torch.equal(exactly, -model.energies(own) / model.temperature)
+    hot = dataclasses.replace(groups, distribution=Categorical(1.7))
+    hot = dataclasses.replace(hot, log_probs=model.language_model.score(hot).completions)
+    assert torch.equal(model.proposed_log_weights(hot), model.log_weights(hot))

@@ -17,6 +17,7 @@ from ebmlm.targets.samplers.proposals import (
 )
 from ebmlm.targets.samplers.quasi_rejection import QuasiRejection
 from ebmlm.targets.samplers.smc import SequentialMonteCarlo, Twist, potential_so_far
+from ebmlm.targets.samplers.twists import StillPossible
 
 __all__ = [
     "BestOfN",
@@ -30,6 +31,7 @@ __all__ = [
     "Proposed",
     "QuasiRejection",
     "SequentialMonteCarlo",
+    "StillPossible",
     "SuffixProposal",
     "TargetDraws",
     "TargetSampler",

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ebmlm.rollouts import Rollouts, SequenceBatch
+from ebmlm.samplers.base import Sampler
 from ebmlm.targets.energy_model import EnergyModel
 from ebmlm.typing import BatchAnchor, BatchAnchorSample
 
@@ -37,7 +38,17 @@ class TargetSampler(ABC):
 
     Exact in a limit that the implementation names (of candidates, of steps, of a bound). Draws for
     a sequence depend on the generator and the sequence's id, not on what else is in the batch.
+
+    Attributes:
+        samples: completions per anchor.
     """
+
+    samples: int
+
+    @property
+    @abstractmethod
+    def source(self) -> Sampler:
+        """What completions are first drawn by: it has their anchors, horizon and distribution."""
 
     @property
     def bias(self) -> str | None:

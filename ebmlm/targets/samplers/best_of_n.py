@@ -41,6 +41,11 @@ class BestOfN(TargetSampler):
         """Always."""
         return "the best of some candidates is no draw from the target, however many they are"
 
+    @property
+    def source(self) -> Sampler:
+        """The sampler of candidates."""
+        return self.proposal
+
     def draw(
         self,
         target: EnergyModel,

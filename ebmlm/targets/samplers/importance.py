@@ -39,6 +39,11 @@ class ImportanceResampling(TargetSampler):
         self.proposal = proposal
         self.samples = samples
 
+    @property
+    def source(self) -> Sampler:
+        """The sampler of candidates."""
+        return self.proposal
+
     def draw(
         self,
         target: EnergyModel,
@@ -52,7 +57,7 @@ class ImportanceResampling(TargetSampler):
         candidates.
         """
         candidates = self.proposal.sample(target.language_model, batch, generator=generator)
-        log_weights = target.log_weights(candidates)
+        log_weights = target.proposed_log_weights(candidates)
         shape = (candidates.anchors.shape[1], self.samples)
         uniforms = sequence_uniforms(batch.ids, shape, generator)
         index = resampled(log_weights, uniforms)

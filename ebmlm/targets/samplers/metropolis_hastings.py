@@ -38,8 +38,14 @@ class MetropolisHastings(TargetSampler):
         if steps < 1:
             raise UserError(f"steps is {steps}: a chain takes at least 1")
         self.start = start
+        self.samples = start.samples
         self.proposal = SuffixProposal() if proposal is None else proposal
         self.steps = steps
+
+    @property
+    def source(self) -> Sampler:
+        """The sampler of first completions."""
+        return self.start
 
     def draw(
         self,
@@ -54,7 +60,7 @@ class MetropolisHastings(TargetSampler):
         ``r_hat`` of the log-weights over the second half of the chains (Gelman and Rubin 1992).
         """
         rollouts = self.start.sample(target.language_model, batch, generator=generator)
-        weights = target.log_weights(rollouts)
+        weights = target.proposed_log_weights(rollouts)
         accepted, trace = [], [weights]
         for _ in range(self.steps):
             rollouts, weights, moves = self.step(target, rollouts, weights, generator=generator)
@@ -95,7 +101,7 @@ class MetropolisHastings(TargetSampler):
         uniforms = sequence_uniforms(rollouts.batch.ids, shape, generator)
         numbers = torch.cat([uniforms[..., :1], uniforms[..., 2:]], -1)
         proposed = self.proposal.propose(target.language_model, rollouts, numbers)
-        new = target.log_weights(proposed.rollouts)
+        new = target.proposed_log_weights(proposed.rollouts)
         refused = (proposed.log_ratio == -torch.inf) | (new == -torch.inf)
         # A chain that starts where the target has nothing goes anywhere.
         ratio = torch.where(log_weights == -torch.inf, torch.inf, new - log_weights)

@@ -255,13 +255,10 @@ class MixedProposal(Proposal):
 
 def chosen(which: BatchAnchorSample, yes: Rollouts, no: Rollouts) -> Rollouts:
     """Return ``yes`` where ``which`` (batch, anchor, sample) and ``no`` elsewhere."""
-
-    def pick(one: Tensor, other: Tensor) -> Tensor:
-        return torch.where(which.unsqueeze(-1), one, other)
-
+    here = which.unsqueeze(-1)
     return dataclasses.replace(
         no,
-        completions=pick(yes.completions, no.completions),
-        completion_mask=pick(yes.completion_mask, no.completion_mask),
-        log_probs=pick(yes.log_probs, no.log_probs),
+        completions=torch.where(here, yes.completions, no.completions),
+        completion_mask=torch.where(here, yes.completion_mask, no.completion_mask),
+        log_probs=torch.where(here, yes.log_probs, no.log_probs),
     )

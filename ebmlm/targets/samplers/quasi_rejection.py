@@ -50,6 +50,11 @@ class QuasiRejection(TargetSampler):
         self.samples = samples
         self.rounds = rounds
 
+    @property
+    def source(self) -> Sampler:
+        """The sampler of candidates."""
+        return self.proposal
+
     def draw(
         self,
         target: EnergyModel,
@@ -70,7 +75,7 @@ class QuasiRejection(TargetSampler):
             # A generator of its own for each round: how many there are moves no other draw.
             own = torch.Generator().manual_seed((seed + number) % (1 << 63))
             candidates = self.proposal.sample(target.language_model, batch, generator=own)
-            log_weights = target.log_weights(candidates)
+            log_weights = target.proposed_log_weights(candidates)
             uniforms = sequence_uniforms(batch.ids, tuple(log_weights.shape[1:]), own)
             rounds.append(candidates)
             weights.append(log_weights)
@@ -92,9 +97,9 @@ class QuasiRejection(TargetSampler):
             )
         # An anchor looks at no more rounds than it needs, whatever its neighbours do.
         size = rounds[0].samples
-        place = torch.arange(everything.samples, device=kept.device)
+        numbers = torch.arange(everything.samples, device=kept.device)
         needed = size * (1 + (kept.cumsum(-1)[..., size - 1 : -1 : size] < self.samples).sum(-1))
-        kept = kept & (place < needed.unsqueeze(-1))
+        kept = kept & (numbers < needed.unsqueeze(-1))
         # Accepted ones first, each in the order of its candidate.
         order = kept.long().sort(dim=-1, descending=True, stable=True).indices
         index = order[..., : self.samples]

@@ -77,6 +77,11 @@ class SequentialMonteCarlo(TargetSampler):
         self.twist = twist
         self.threshold = threshold
 
+    @property
+    def source(self) -> Sampler:
+        """The sampler of particles."""
+        return self.start
+
     @torch.no_grad()
     def draw(
         self,
@@ -107,7 +112,7 @@ class SequentialMonteCarlo(TargetSampler):
             kept = torch.full_like(ancestor, begin)
             rollouts = resume(target.language_model, rollouts, kept, uniforms, until=until)
             if until == horizon:
-                potential = target.log_weights(rollouts)
+                potential = target.proposed_log_weights(rollouts)
             elif self.twist is None:
                 continue
             else:

@@ -11,6 +11,7 @@ from torch import Tensor
 from ebmlm.rollouts import Rollouts, SequenceBatch
 from ebmlm.samplers.anchors import GivenAnchors
 from ebmlm.samplers.autoregressive import AutoregressiveSampler
+from ebmlm.samplers.base import Sampler
 from ebmlm.samplers.randomness import sequence_uniforms
 from ebmlm.samplers.resumption import resume
 from ebmlm.targets.energy_model import EnergyModel
@@ -27,6 +28,12 @@ class TwoTokens(TargetSampler):
 
     def __init__(self) -> None:
         self.start = AutoregressiveSampler(2, 2, anchors=GivenAnchors())
+        self.samples = 1
+
+    @property
+    def source(self) -> Sampler:
+        """The sampler of particles."""
+        return self.start
 
     def draw(
         self,

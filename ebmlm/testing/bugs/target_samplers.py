@@ -206,8 +206,8 @@ class _Remembering(_Densities):
         super().__init__(target)
         self.weights: list[Tensor] = []
 
-    def log_weights(self, rollouts: Rollouts) -> BatchAnchorSample:
-        """See :meth:`EnergyModel.log_weights`."""
+    def proposed_log_weights(self, rollouts: Rollouts) -> BatchAnchorSample:
+        """See :meth:`EnergyModel.proposed_log_weights`."""
         self.weights.append(EnergyModel.log_weights(self, rollouts))
         return self.weights[-1]
 

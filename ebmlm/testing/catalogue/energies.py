@@ -12,11 +12,13 @@ from ebmlm.energies import (
     ConstraintEnergy,
     ExpertEnergy,
     FeatureMatchingEnergy,
+    FixedFeatures,
     FunctionEnergy,
     KernelMatchingEnergy,
     KLEnergy,
     LengthEnergy,
     LinearEnergy,
+    TrainedStates,
     VerifierEnergy,
     cosine,
 )
@@ -24,6 +26,9 @@ from ebmlm.features import (
     BatchMetricWhitening,
     Features,
     FeatureSpaceWhitening,
+    HiddenStateFeatures,
+    MeanToken,
+    NGramFeatures,
     RunningMetricWhitening,
     SampleSpaceWhitening,
 )
@@ -55,8 +60,10 @@ from ebmlm.testing.catalogue.parts import (
     texts_of_digits,
     tiny_features,
     tiny_metric,
+    tiny_residual,
     tiny_table,
 )
+from ebmlm.testing.tiny import tiny_transformer
 from ebmlm.verifiers import FunctionVerifier
 
 __all__ = ["ENERGIES"]
@@ -134,6 +141,11 @@ ENERGIES = Kind(
         "FeatureMatching + 0.1 KL": lambda: _matching() + 0.1 * KLEnergy(),
         "FunctionEnergy": partial(FunctionEnergy, length_of),
         "Length": partial(LengthEnergy, 1),
+        "Residual": lambda: tiny_residual(FixedFeatures(tiny_features())),
+        "Residual, linear": lambda: tiny_residual(FixedFeatures(NGramFeatures((1, 2), 8)), ()),
+        "Residual, trained network": lambda: tiny_residual(
+            TrainedStates(HiddenStateFeatures(tiny_transformer(), pooling=MeanToken()))
+        ),
         "Verifier": _verified,
         "Constraint": lambda: ConstraintEnergy(
             lambda attempt: "1" in attempt.completion, texts_of_digits()

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import torch
 
+from ebmlm.energies import Head, Representation, ResidualEnergy
 from ebmlm.features import (
     HiddenStateFeatures,
     Metric,
@@ -15,7 +16,14 @@ from ebmlm.rollouts import Rollouts
 from ebmlm.testing.tabular import TabularLanguageModel
 from ebmlm.texts import Texts
 
-__all__ = ["length_of", "texts_of_digits", "tiny_features", "tiny_metric", "tiny_table"]
+__all__ = [
+    "length_of",
+    "texts_of_digits",
+    "tiny_features",
+    "tiny_metric",
+    "tiny_residual",
+    "tiny_table",
+]
 
 
 def tiny_table(ends: tuple[int, ...] = ()) -> TabularLanguageModel:
@@ -33,6 +41,17 @@ def tiny_metric() -> MetricWhitening:
     """A metric of nine random vectors, fitted beforehand."""
     generator = torch.Generator().manual_seed(2)
     return MetricWhitening(Metric.of(torch.randn(9, 9, generator=generator, dtype=torch.float64)))
+
+
+def tiny_residual(representation: Representation, hidden: tuple[int, ...] = (3,)) -> ResidualEnergy:
+    """A learned energy with weights as if it had learned something."""
+    assert representation.width is not None
+    head = Head(representation.width, hidden).double()
+    generator = torch.Generator().manual_seed(4)
+    weight = head.output.weight
+    with torch.no_grad():
+        weight.copy_(torch.randn(weight.shape, generator=generator, dtype=torch.float64))
+    return ResidualEnergy(representation, head)
 
 
 def length_of(rollouts: Rollouts) -> torch.Tensor:

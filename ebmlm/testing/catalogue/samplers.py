@@ -10,6 +10,7 @@ from ebmlm.samplers import (
     BlockParallelSampler,
     CompletionAnchors,
     GivenAnchors,
+    ReplaySampler,
     StridedAnchors,
 )
 from ebmlm.testing import bugs, checks, laws
@@ -36,6 +37,10 @@ SAMPLERS = Kind(
         ),
         "Autoregressive, within completions": partial(
             AutoregressiveSampler, 2, 2, anchors=CompletionAnchors(stride=2)
+        ),
+        # With nothing remembered yet; what is replayed is no draw (tests/samplers/test_replay).
+        "Replay, first step": lambda: ReplaySampler(
+            BlockParallelSampler(StridedAnchors(1, 1), 2, 2), 2
         ),
     },
     bugs.SAMPLER_BUGS,

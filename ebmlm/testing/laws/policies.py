@@ -51,8 +51,9 @@ class Situation(Readable):
             total = total + estimate.loss
             for name, value in estimate.metrics.items():
                 metrics[name] = metrics.get(name, torch.zeros(())) + value.detach()
-        (gradient,) = torch.autograd.grad(total, trained.model.logits, materialize_grads=True)
-        return total.detach(), metrics, gradient
+        trains = list(trained.objective.trained(trained.model).parameters())
+        gradients = torch.autograd.grad(total, trains, materialize_grads=True)
+        return total.detach(), metrics, torch.cat([gradient.flatten() for gradient in gradients])
 
     def __str__(self) -> str:
         return f"seed {self.seed}\n{describe_batch(self.batch)}"
