@@ -131,3 +131,16 @@ def test_options_out_of_range() -> None:
         SequentialMonteCarlo(PROPOSAL, block=0)
     with pytest.raises(UserError, match=r"threshold is 1\.5"):
         SequentialMonteCarlo(PROPOSAL, threshold=1.5)
+
+
+def test_rejection_tells_nothing_of_its_neighbours() -> None:
+    """How many rounds a sequence needs is its own affair, and so is what is said of them."""
+    sampler = QuasiRejection(BlockParallelSampler(StridedAnchors(4, 3), 3, 2), -4.0, 2, rounds=6)
+    whole = sampler.draw(TARGET, BATCH, generator=seeded(1))
+    valid = whole.rollouts.anchor_mask
+    assert len(whole.diagnostics["candidates"][valid].unique()) > 1
+    for row in range(len(BATCH)):
+        alone = sampler.draw(TARGET, BATCH.rows(row, row + 1), generator=seeded(1))
+        for name, value in whole.diagnostics.items():
+            found = alone.diagnostics[name][alone.rollouts.anchor_mask]
+            torch.testing.assert_close(found, value[row][valid[row]])
