@@ -34,10 +34,6 @@ class _OneToken(InfillProposal):
     def __init__(self) -> None:
         super().__init__(1)
 
-
-class ForgetsKeptEnd(_OneToken):
-    """Fills a span in as if the end that is kept were as likely after any other span."""
-
     def propose(
         self,
         model: LanguageModel,
@@ -46,7 +42,18 @@ class ForgetsKeptEnd(_OneToken):
         moving: BatchAnchorSample | None = None,
     ) -> Proposed:
         """See :meth:`Proposal.propose`."""
-        found = super().propose(model, rollouts, uniforms, moving)
+        return self.told(super().propose(model, rollouts, uniforms, moving), rollouts)
+
+    def told(self, found: Proposed, before: Rollouts) -> Proposed:
+        """Return what is proposed in place of this."""
+        return found
+
+
+class ForgetsKeptEnd(_OneToken):
+    """Fills a span in as if the end that is kept were as likely after any other span."""
+
+    def told(self, found: Proposed, before: Rollouts) -> Proposed:
+        """See :meth:`_OneToken.told`."""
         refused = found.log_ratio == -torch.inf
         return Proposed(found.rollouts, torch.where(refused, found.log_ratio, 0))
 
@@ -54,17 +61,10 @@ class ForgetsKeptEnd(_OneToken):
 class KeepsOldScores(_OneToken):
     """Fills a span in, and leaves the end the log-probabilities that it had after the old span."""
 
-    def propose(
-        self,
-        model: LanguageModel,
-        rollouts: Rollouts,
-        uniforms: Tensor,
-        moving: BatchAnchorSample | None = None,
-    ) -> Proposed:
-        """See :meth:`Proposal.propose`."""
-        found = super().propose(model, rollouts, uniforms, moving)
-        same = found.rollouts.completions == rollouts.completions
-        kept = torch.where(same, rollouts.log_probs, found.rollouts.log_probs)
+    def told(self, found: Proposed, before: Rollouts) -> Proposed:
+        """See :meth:`_OneToken.told`."""
+        same = found.rollouts.completions == before.completions
+        kept = torch.where(same, before.log_probs, found.rollouts.log_probs)
         return Proposed(dataclasses.replace(found.rollouts, log_probs=kept), found.log_ratio)
 
 

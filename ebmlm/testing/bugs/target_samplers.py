@@ -11,11 +11,16 @@ from ebmlm.rollouts import Rollouts, SequenceBatch
 from ebmlm.samplers.anchors import GivenAnchors
 from ebmlm.samplers.autoregressive import AutoregressiveSampler
 from ebmlm.targets.energy_model import EnergyModel
-from ebmlm.targets.samplers.base import TargetDraws
+from ebmlm.targets.samplers.base import TargetDraws, TargetSampler
 from ebmlm.targets.samplers.importance import ImportanceResampling
-from ebmlm.targets.samplers.metropolis_hastings import MetropolisHastings
 from ebmlm.targets.samplers.quasi_rejection import QuasiRejection
 from ebmlm.testing.bugs.bug import Bug
+from ebmlm.testing.bugs.chains import (
+    AcceptsByDensity,
+    AcceptsByNewWeight,
+    Densities,
+    KeepsOldRecord,
+)
 from ebmlm.testing.bugs.particles import NeverReset, TwistLeftIn, WithoutFactors
 from ebmlm.testing.laws.target_exact import (
     accepted_draws_follow_the_target,
@@ -34,15 +39,12 @@ from ebmlm.typing import BatchAnchorSample
 
 __all__ = [
     "TARGET_SAMPLER_BUGS",
-    "AcceptsByDensity",
-    "AcceptsByNewWeight",
     "AveragesAllRounds",
     "BoundsByCandidates",
     "CountsAcceptance",
     "FillsInSilence",
     "ForgetsProposal",
     "ForgetsTemperature",
-    "KeepsOldRecord",
     "SeededByPlaceToo",
     "SharesNumbers",
 ]
@@ -52,87 +54,73 @@ def _candidates(number: int, horizon: int = 2) -> AutoregressiveSampler:
     return AutoregressiveSampler(horizon, number, anchors=GivenAnchors())
 
 
-class _Densities(EnergyModel):
-    """Takes its density for the weight of whatever was drawn."""
+class _Altered(TargetSampler):
+    """Before a sampler: asks it for something else, or tells something else of what it drew."""
 
-    def __init__(self, target: EnergyModel) -> None:
-        super().__init__(
-            target.language_model, target.energy, target.temperature, target.distribution
-        )
+    def asked(self, target: EnergyModel, batch: SequenceBatch) -> tuple[EnergyModel, SequenceBatch]:
+        """Return what is drawn from in place of these."""
+        return target, batch
 
-    def log_weights(self, rollouts: Rollouts) -> BatchAnchorSample:
-        """See :meth:`EnergyModel.log_weights`."""
-        return self.log_density(rollouts)
+    def told(self, drawn: TargetDraws) -> TargetDraws:
+        """Return what is reported in place of this."""
+        return drawn
+
+    def draw(
+        self,
+        target: EnergyModel,
+        batch: SequenceBatch,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> TargetDraws:
+        """See :meth:`TargetSampler.draw`."""
+        target, batch = self.asked(target, batch)
+        # Of the sampler that stands beside this class among the bases.
+        drawn = super().draw(target, batch, generator=generator)  # type: ignore[safe-super]
+        return self.told(drawn)
 
 
-class _Resampling(ImportanceResampling):
-    def __init__(self) -> None:
-        super().__init__(_candidates(2))
+class _Resampling(_Altered, ImportanceResampling):
+    def __init__(self, candidates: int = 2) -> None:
+        super().__init__(_candidates(candidates))
 
 
 class ForgetsProposal(_Resampling):
     """Weighs candidates by the target's density, and not by how often they are proposed."""
 
-    def draw(
-        self,
-        target: EnergyModel,
-        batch: SequenceBatch,
-        *,
-        generator: torch.Generator | None = None,
-    ) -> TargetDraws:
-        """See :meth:`TargetSampler.draw`."""
-        return super().draw(_Densities(target), batch, generator=generator)
+    def asked(self, target: EnergyModel, batch: SequenceBatch) -> tuple[EnergyModel, SequenceBatch]:
+        """See :meth:`_Altered.asked`."""
+        return Densities(target), batch
 
 
 class ForgetsTemperature(_Resampling):
     """Weighs candidates by their energy at temperature 1, whatever the target's is."""
 
-    def draw(
-        self,
-        target: EnergyModel,
-        batch: SequenceBatch,
-        *,
-        generator: torch.Generator | None = None,
-    ) -> TargetDraws:
-        """See :meth:`TargetSampler.draw`."""
+    def asked(self, target: EnergyModel, batch: SequenceBatch) -> tuple[EnergyModel, SequenceBatch]:
+        """See :meth:`_Altered.asked`."""
         plain = EnergyModel(target.language_model, target.energy, 1.0, target.distribution)
-        return super().draw(plain, batch, generator=generator)
+        return plain, batch
 
 
-class SharesNumbers(ImportanceResampling):
+class SharesNumbers(_Resampling):
     """Draws every sequence with the same random numbers, so that equal prompts get equal draws."""
 
     def __init__(self) -> None:
-        super().__init__(_candidates(60))
+        super().__init__(60)
 
-    def draw(
-        self,
-        target: EnergyModel,
-        batch: SequenceBatch,
-        *,
-        generator: torch.Generator | None = None,
-    ) -> TargetDraws:
-        """See :meth:`TargetSampler.draw`."""
-        same = dataclasses.replace(batch, ids=torch.zeros_like(batch.ids))
-        return super().draw(target, same, generator=generator)
+    def asked(self, target: EnergyModel, batch: SequenceBatch) -> tuple[EnergyModel, SequenceBatch]:
+        """See :meth:`_Altered.asked`."""
+        return target, dataclasses.replace(batch, ids=torch.zeros_like(batch.ids))
 
 
 class SeededByPlaceToo(_Resampling):
     """Resamples by numbers that belong to a place in the batch, and not to the sequence."""
 
-    def draw(
-        self,
-        target: EnergyModel,
-        batch: SequenceBatch,
-        *,
-        generator: torch.Generator | None = None,
-    ) -> TargetDraws:
-        """See :meth:`TargetSampler.draw`."""
-        places = dataclasses.replace(batch, ids=torch.arange(len(batch)))
-        return super().draw(target, places, generator=generator)
+    def asked(self, target: EnergyModel, batch: SequenceBatch) -> tuple[EnergyModel, SequenceBatch]:
+        """See :meth:`_Altered.asked`."""
+        return target, dataclasses.replace(batch, ids=torch.arange(len(batch)))
 
 
-class _Rejection(QuasiRejection):
+class _Rejection(_Altered, QuasiRejection):
     def __init__(self, number: int = 2, rounds: int = 1) -> None:
         super().__init__(_candidates(number), 0.0, rounds=rounds)
 
@@ -140,18 +128,12 @@ class _Rejection(QuasiRejection):
 class BoundsByCandidates(_Rejection):
     """Takes the largest weight among the candidates for the bound on all weights."""
 
-    def draw(
-        self,
-        target: EnergyModel,
-        batch: SequenceBatch,
-        *,
-        generator: torch.Generator | None = None,
-    ) -> TargetDraws:
-        """See :meth:`TargetSampler.draw`."""
-        return super().draw(_Rescaled(target), batch, generator=generator)
+    def asked(self, target: EnergyModel, batch: SequenceBatch) -> tuple[EnergyModel, SequenceBatch]:
+        """See :meth:`_Altered.asked`."""
+        return _Rescaled(target), batch
 
 
-class _Rescaled(_Densities):
+class _Rescaled(Densities):
     """Weights by the largest of their anchor's."""
 
     def log_weights(self, rollouts: Rollouts) -> BatchAnchorSample:
@@ -164,15 +146,8 @@ class _Rescaled(_Densities):
 class FillsInSilence(_Rejection):
     """Fills up with candidates that were refused, and says that nothing is missing."""
 
-    def draw(
-        self,
-        target: EnergyModel,
-        batch: SequenceBatch,
-        *,
-        generator: torch.Generator | None = None,
-    ) -> TargetDraws:
-        """See :meth:`TargetSampler.draw`."""
-        drawn = super().draw(target, batch, generator=generator)
+    def told(self, drawn: TargetDraws) -> TargetDraws:
+        """See :meth:`_Altered.told`."""
         nothing = torch.zeros_like(drawn.diagnostics["missing"])
         return TargetDraws(drawn.rollouts, {**drawn.diagnostics, "missing": nothing})
 
@@ -199,15 +174,15 @@ class AveragesAllRounds(_Rejection):
         return TargetDraws(drawn.rollouts, {**drawn.diagnostics, "log_partition": mean.log()})
 
 
-class _Remembering(_Densities):
+class _Remembering(Densities):
     """Remembers the weights that it was asked for."""
 
     def __init__(self, target: EnergyModel) -> None:
         super().__init__(target)
         self.weights: list[Tensor] = []
 
-    def proposed_log_weights(self, rollouts: Rollouts) -> BatchAnchorSample:
-        """See :meth:`EnergyModel.proposed_log_weights`."""
+    def log_weights(self, rollouts: Rollouts) -> BatchAnchorSample:
+        """See :meth:`EnergyModel.log_weights`."""
         self.weights.append(EnergyModel.log_weights(self, rollouts))
         return self.weights[-1]
 
@@ -215,73 +190,10 @@ class _Remembering(_Densities):
 class CountsAcceptance(_Rejection):
     """Reports how many candidates were accepted, and calls it the share."""
 
-    def draw(
-        self,
-        target: EnergyModel,
-        batch: SequenceBatch,
-        *,
-        generator: torch.Generator | None = None,
-    ) -> TargetDraws:
-        """See :meth:`TargetSampler.draw`."""
-        drawn = super().draw(target, batch, generator=generator)
-        told = dict(drawn.diagnostics)
-        told["acceptance"] = told["acceptance"] * told["candidates"]
-        return TargetDraws(drawn.rollouts, told)
-
-
-class _Chains(MetropolisHastings):
-    def __init__(self) -> None:
-        super().__init__(_candidates(1), steps=2)
-
-
-class AcceptsByNewWeight(_Chains):
-    """Accepts by the weight of what is proposed alone, and not by its ratio to the old one."""
-
-    def step(
-        self,
-        target: EnergyModel,
-        rollouts: Rollouts,
-        log_weights: BatchAnchorSample,
-        *,
-        generator: torch.Generator | None = None,
-    ) -> tuple[Rollouts, BatchAnchorSample, BatchAnchorSample]:
-        """See :meth:`MetropolisHastings.step`."""
-        one = torch.zeros_like(log_weights)
-        after, _, moves = super().step(target, rollouts, one, generator=generator)
-        return after, target.log_weights(after), moves
-
-
-class AcceptsByDensity(_Chains):
-    """Accepts by the ratio of densities, though likely completions are proposed more often."""
-
-    def step(
-        self,
-        target: EnergyModel,
-        rollouts: Rollouts,
-        log_weights: BatchAnchorSample,
-        *,
-        generator: torch.Generator | None = None,
-    ) -> tuple[Rollouts, BatchAnchorSample, BatchAnchorSample]:
-        """See :meth:`MetropolisHastings.step`."""
-        density = target.log_density(rollouts)
-        after, _, moves = super().step(_Densities(target), rollouts, density, generator=generator)
-        return after, target.log_weights(after), moves
-
-
-class KeepsOldRecord(_Chains):
-    """Moves the tokens of a chain, and leaves the log-probabilities that it started with."""
-
-    def step(
-        self,
-        target: EnergyModel,
-        rollouts: Rollouts,
-        log_weights: BatchAnchorSample,
-        *,
-        generator: torch.Generator | None = None,
-    ) -> tuple[Rollouts, BatchAnchorSample, BatchAnchorSample]:
-        """See :meth:`MetropolisHastings.step`."""
-        after, weights, moves = super().step(target, rollouts, log_weights, generator=generator)
-        return dataclasses.replace(after, log_probs=rollouts.log_probs), weights, moves
+    def told(self, drawn: TargetDraws) -> TargetDraws:
+        """See :meth:`_Altered.told`."""
+        count = drawn.diagnostics["acceptance"] * drawn.diagnostics["candidates"]
+        return TargetDraws(drawn.rollouts, {**drawn.diagnostics, "acceptance": count})
 
 
 TARGET_SAMPLER_BUGS = (
