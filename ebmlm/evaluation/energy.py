@@ -21,6 +21,7 @@ from ebmlm.language_model import LanguageModel
 from ebmlm.rollouts import Scores, SequenceBatch
 from ebmlm.samplers.base import Sampler
 from ebmlm.targets.negatives import Noise
+from ebmlm.targets.partition import estimate_partition
 from ebmlm.typing import BatchAnchor, BatchAnchorSample
 
 __all__ = ["EnergyEvaluation", "likelihood_gains"]
@@ -117,13 +118,12 @@ class EnergyEvaluation(Evaluation):
         # With ratios the language model cancels: both are weights over the noise.
         gains = likelihood_gains(-contrast.real, contrast.real_log_weight, contrast.log_weights)
         likelihood = scored[:, :, 0].double().sum(-1)
-        weights = contrast.log_weights.softmax(-1)
         valid = rollouts.anchor_mask
         tokens = torch.where(valid, rollouts.reference_mask.sum(-1), 0).sum(1).cpu()
         anchors = valid.sum(1).cpu()
         by_anchor = {
             **BinaryNCE()(contrast).metrics,
-            "effective_samples": 1 / weights.square().sum(-1),
+            "effective_samples": estimate_partition(contrast.log_weights).effective_samples,
         }
         by_token = {**gains, "window_cross_entropy": -likelihood}
 
@@ -171,10 +171,10 @@ def likelihood_gains(
       (docs/mathematics.md, "Learning an energy").
 
     Args:
-        real: minus the energy of the real continuation.
-        real_log_weight: its log-weight over the noise: the same where the noise is the language
-            model's own.
-        log_weights: of the noise.
+        real: (batch, anchor) minus the energy of the real continuation, in nats.
+        real_log_weight: (batch, anchor) its log-weight over the noise: the same where the noise is
+            the language model's own.
+        log_weights: (batch, anchor, sample) of the noise.
     """
     count = log_weights.shape[-1]
     total = log_weights.logsumexp(-1)

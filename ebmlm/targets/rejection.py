@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from ebmlm.errors import UserError
-from ebmlm.typing import BatchAnchorSample, Row
+from ebmlm.typing import BatchAnchor, BatchAnchorSample, Row
 
-__all__ = ["RejectionTradeoff", "rejection_tradeoff"]
+__all__ = ["RejectionTradeoff", "rejection_at", "rejection_tradeoff"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +64,7 @@ def rejection_tradeoff(
     if log_betas is None:
         log_betas = alive.quantile(torch.linspace(0, 1, 16, dtype=torch.float64)).unique()
     betas = log_betas.double().sort().values
-    pairs = [_at(log_weights.double(), beta) for beta in betas]
+    pairs = [rejection_at(log_weights.double(), float(beta)) for beta in betas]
     return RejectionTradeoff(
         betas,
         torch.stack([acceptance.mean() for acceptance, _ in pairs]),
@@ -73,9 +72,18 @@ def rejection_tradeoff(
     )
 
 
-def _at(log_weights: Tensor, log_beta: Tensor) -> tuple[Tensor, Tensor]:
-    """Acceptance and total variation (batch, anchor) at one bound."""
-    bounded = torch.minimum(log_weights, log_beta)
+def rejection_at(
+    log_weights: BatchAnchorSample, log_beta: float
+) -> tuple[BatchAnchor, BatchAnchor]:
+    """Acceptance and total variation (batch, anchor) at one bound.
+
+    The latter is ``1/2 E_q |w/Z - min(w, beta)/Z_beta|`` by the same draws (Eikema et al. 2022).
+
+    Args:
+        log_weights: (batch, anchor, sample) in nats.
+        log_beta: log of the bound, in nats.
+    """
+    bounded = log_weights.clamp(max=log_beta)
     acceptance = (bounded - log_beta).exp().mean(-1)
     count = log_weights.shape[-1]
     nothing = (log_weights == -torch.inf).all(-1, keepdim=True)

@@ -9,7 +9,7 @@ from ebmlm.energies.base import Energy, EnergyTerms
 from ebmlm.errors import UserError
 from ebmlm.rollouts import Rollouts, Scores
 from ebmlm.targets.energy_model import EnergyModel
-from ebmlm.targets.partition import GroupPartition, Partition
+from ebmlm.targets.partition import GroupPartition, Partition, estimate_partition
 
 __all__ = ["DivergenceEnergy", "TargetEnergy"]
 
@@ -96,9 +96,7 @@ class DivergenceEnergy(Energy):
                 " is infinite there: use ForwardKL, JensenShannon or TotalVariation"
             )
         unary = torch.where(known, self.divergence.variation(ratio), 0)
-        total, squares = log_weights.logsumexp(-1), (2 * log_weights).logsumexp(-1)
-        something = total > -torch.inf
-        effective = torch.where(something, (2 * total - squares).exp(), 0)
+        effective = estimate_partition(log_weights).effective_samples
         mean = torch.where(known, log_partition, 0).mean(-1)
         return EnergyTerms(unary, metrics={"log_partition": mean, "effective_samples": effective})
 

@@ -12,6 +12,7 @@ from ebmlm.samplers.base import Sampler
 from ebmlm.samplers.randomness import sequence_uniforms
 from ebmlm.targets.energy_model import EnergyModel
 from ebmlm.targets.partition import estimate_partition
+from ebmlm.targets.rejection import rejection_at
 from ebmlm.targets.samplers.base import TargetDraws, TargetSampler, picked, ruled_out
 
 __all__ = ["QuasiRejection"]
@@ -109,17 +110,8 @@ class QuasiRejection(TargetSampler):
                 "acceptance": kept.sum(-1) / needed.double(),
                 "candidates": needed.double(),
                 "missing": (self.samples - kept.sum(-1)).clamp(min=0).double(),
-                "total_variation": self._total_variation(weights[0]),
+                "total_variation": rejection_at(weights[0], self.log_beta)[1],
                 "log_partition": estimate_partition(weights[0]).log_partition,
                 "ruled_out": ruled_out(log_weights.gather(-1, index)),
             },
         )
-
-    def _total_variation(self, log_weights: torch.Tensor) -> torch.Tensor:
-        """``1/2 E_q |w/Z - min(w, beta)/Z_beta|``, by the same candidates."""
-        bounded = log_weights.clamp(max=self.log_beta)
-        count = log_weights.shape[-1]
-        nothing = (log_weights == -torch.inf).all(-1, keepdim=True)
-        whole = torch.where(nothing, 0, log_weights).softmax(-1) * count
-        cut = torch.where(nothing, 0, bounded).softmax(-1) * count
-        return (whole - cut).abs().mean(-1) / 2
