@@ -28,7 +28,7 @@ from ebmlm.samplers.anchors import AnchorPlacement, StridedAnchors
 from ebmlm.samplers.block_parallel import BlockParallelSampler
 from ebmlm.targets.negatives import DataChains, Noise
 from ebmlm.targets.persistent_chains import PersistentChains
-from ebmlm.targets.samplers.metropolis_hastings import Proposal
+from ebmlm.targets.samplers.proposals import Proposal
 from ebmlm.texts import Texts
 
 __all__ = [

@@ -18,10 +18,11 @@ from ebmlm.language_model import LanguageModel
 from ebmlm.rollouts import Rollouts, SequenceBatch
 from ebmlm.samplers.base import Sampler
 from ebmlm.targets.energy_model import EnergyModel
-from ebmlm.targets.samplers.metropolis_hastings import MetropolisHastings, Proposal
+from ebmlm.targets.samplers.metropolis_hastings import MetropolisHastings
+from ebmlm.targets.samplers.proposals import Proposal
 from ebmlm.typing import BatchAnchor, BatchAnchorSample
 
-__all__ = ["DataChains", "NegativeDraws", "Negatives", "Noise", "log_ratios", "started_at_data"]
+__all__ = ["Chains", "DataChains", "NegativeDraws", "Negatives", "Noise", "at_data", "log_ratios"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,12 +59,10 @@ class Negatives(ABC):
     """
 
     def __init__(self, sampler: Sampler, end_tokens: Sequence[int] = ()) -> None:
-        distribution = sampler.distribution
-        truncated = any(getattr(distribution, name, None) for name in ("top_k", "top_p"))
-        if distribution.temperature == 0 or truncated:
+        if sampler.distribution.truncates:
             raise UserError(
-                f"negatives from {distribution}: some real text can never be drawn from it, and"
-                " would be told apart by that alone; use a Categorical without top_k and top_p"
+                f"negatives from {sampler.distribution}: some real text can never be drawn from it,"
+                " and would be told apart by that alone; use a Categorical without top_k and top_p"
             )
         self.end_tokens = tuple(end_tokens)
         self.sampler = copy.copy(sampler)
@@ -122,14 +121,15 @@ class Noise(Negatives):
         return NegativeDraws(rollouts, ratios[..., 0], ratios[..., 1:])
 
 
-class DataChains(Negatives):
-    """Chains that start at the real continuation: those of contrastive divergence.
+class Chains(Negatives):
+    """Markov chains that start at the real continuation, or went on from there.
 
     Args:
         sampler: places anchors and says how tokens are drawn; its ``samples`` are chains.
         end_tokens: of the language model.
         proposal: how a chain moves; by default a new end from a random place on.
-        steps: of each chain, at least 1. With more the gradient is nearer the likelihood's.
+        steps: of each chain each time, at least 1. With more the gradient is nearer the
+            likelihood's.
     """
 
     def __init__(
@@ -150,12 +150,35 @@ class DataChains(Negatives):
         batch: SequenceBatch,
         generator: torch.Generator | None = None,
     ) -> NegativeDraws:
-        """See :meth:`Negatives.__call__`; reports ``acceptance``."""
-        start = started_at_data(model, batch, self.sampler, self.end_tokens)
-        return moved(self.chain, model, energy, start, generator)
+        """See :meth:`Negatives.__call__`; reports ``acceptance``.
+
+        The language model draws as the chains do, so that ratios are zero.
+        """
+        start = self.started(at_data(model, batch, self.sampler, self.end_tokens))
+        target = EnergyModel(model, energy, distribution=self.sampler.distribution)
+        walked = self.chain.walk(target, start, generator=generator)
+        nothing = start.log_probs.new_zeros(start.completions.shape[:3])
+        acceptance = {"acceptance": walked.diagnostics["acceptance"]}
+        return NegativeDraws(walked.rollouts, nothing[..., 0], nothing, acceptance)
+
+    @abstractmethod
+    def started(self, real: Rollouts) -> Rollouts:
+        """Return where chains start this time.
+
+        Args:
+            real: the real continuation as every chain's completion.
+        """
 
 
-def started_at_data(
+class DataChains(Chains):
+    """Chains that start at the real continuation each time: contrastive divergence's."""
+
+    def started(self, real: Rollouts) -> Rollouts:
+        """See :meth:`Chains.started`: there."""
+        return real
+
+
+def at_data(
     model: LanguageModel, batch: SequenceBatch, sampler: Sampler, end_tokens: Sequence[int]
 ) -> Rollouts:
     """Return the real continuations as rollouts, ``sampler.samples`` times, scored by ``model``."""
@@ -172,30 +195,6 @@ def started_at_data(
     )
     rollouts = dataclasses.replace(rollouts, references=tokens, reference_mask=mask)
     return dataclasses.replace(rollouts, log_probs=model.score(rollouts).completions)
-
-
-def moved(
-    chain: MetropolisHastings,
-    model: LanguageModel,
-    energy: Energy,
-    start: Rollouts,
-    generator: torch.Generator | None,
-) -> NegativeDraws:
-    """Take the chains' steps from ``start``, towards the model that the energy makes of ``model``.
-
-    Its language model draws as the chains do, so that ratios are zero.
-    """
-    target = EnergyModel(model, energy, distribution=chain.start.distribution)
-    rollouts, log_weights = start, target.proposed_log_weights(start)
-    accepted = torch.zeros_like(log_weights)
-    for _ in range(chain.steps):
-        rollouts, log_weights, moves = chain.step(
-            target, rollouts, log_weights, generator=generator
-        )
-        accepted = accepted + moves
-    nothing = torch.zeros_like(log_weights)
-    acceptance = {"acceptance": accepted.mean(-1) / chain.steps}
-    return NegativeDraws(rollouts, nothing[..., 0], nothing, acceptance)
 
 
 @torch.no_grad()

@@ -15,8 +15,8 @@ from ebmlm.language_model import LanguageModel
 from ebmlm.rollouts import Rollouts, SequenceBatch
 from ebmlm.samplers.base import Sampler
 from ebmlm.state import Gather, Stateful
-from ebmlm.targets.negatives import NegativeDraws, Negatives, moved, started_at_data
-from ebmlm.targets.samplers.metropolis_hastings import MetropolisHastings, Proposal
+from ebmlm.targets.negatives import Chains, NegativeDraws
+from ebmlm.targets.samplers.proposals import Proposal
 
 __all__ = ["PersistentChains"]
 
@@ -32,18 +32,13 @@ class _Chain:
     log_probs: Tensor
 
 
-class PersistentChains(Negatives, Stateful):
+class PersistentChains(Chains, Stateful):
     """Chains of an anchor go on, when its sequence comes again, from where they were left.
 
     They start at the real continuation. Where they are moves with the optimiser's steps and not
     within one, and is kept in checkpoints. A sequence's id stands for its text: the same id must
-    not come with another text. Kept for every anchor seen: 16 bytes a token of its chains.
-
-    Args:
-        sampler: places anchors and says how tokens are drawn; its ``samples`` are chains.
-        end_tokens: of the language model.
-        proposal: how a chain moves; by default a new end from a random place on.
-        steps: of each chain each time, at least 1.
+    not come with another text. Kept for every anchor seen: 16 bytes a token of its chains. The
+    arguments are those of :class:`~ebmlm.targets.negatives.Chains`.
     """
 
     def __init__(
@@ -53,12 +48,10 @@ class PersistentChains(Negatives, Stateful):
         proposal: Proposal | None = None,
         steps: int = 1,
     ) -> None:
-        super().__init__(sampler, end_tokens)
-        self.chain = MetropolisHastings(self.sampler, proposal, steps)
+        super().__init__(sampler, end_tokens, proposal, steps)
         self._left: dict[tuple[int, int], _Chain] = {}
         self._now: dict[tuple[int, int], _Chain] = {}
 
-    @torch.no_grad()
     def __call__(
         self,
         model: LanguageModel,
@@ -66,9 +59,8 @@ class PersistentChains(Negatives, Stateful):
         batch: SequenceBatch,
         generator: torch.Generator | None = None,
     ) -> NegativeDraws:
-        """See :meth:`Negatives.__call__`; reports ``acceptance``."""
-        start = self._resumed(started_at_data(model, batch, self.sampler, self.end_tokens))
-        draws = moved(self.chain, model, energy, start, generator)
+        """See :meth:`Chains.__call__`; remembers where chains are, until the step ends."""
+        draws = super().__call__(model, energy, batch, generator)
         for key, row, anchor in _keys(draws.rollouts):
             self._now[key] = _Chain(
                 draws.rollouts.completions[row, anchor].cpu().clone(),
@@ -102,20 +94,20 @@ class PersistentChains(Negatives, Stateful):
         self._now = {}
         self._left = _unpacked(state)
 
-    def _resumed(self, start: Rollouts) -> Rollouts:
-        """The same rollouts, at known anchors where their chains were left."""
-        completions = start.completions.clone()
-        mask = start.completion_mask.clone()
-        log_probs = start.log_probs.clone()
-        token = torch.arange(start.horizon)
-        for key, row, anchor in _keys(start):
+    def started(self, real: Rollouts) -> Rollouts:
+        """See :meth:`Chains.started`: where they were left, at anchors that have been seen."""
+        completions = real.completions.clone()
+        mask = real.completion_mask.clone()
+        log_probs = real.log_probs.clone()
+        token = torch.arange(real.horizon)
+        for key, row, anchor in _keys(real):
             if (chain := self._left.get(key)) is not None:
                 alive = token < chain.lengths.unsqueeze(-1)
                 completions[row, anchor] = chain.completions.to(completions)
                 mask[row, anchor] = alive.to(mask.device)
                 log_probs[row, anchor] = chain.log_probs.to(log_probs)
         return dataclasses.replace(
-            start, completions=completions, completion_mask=mask, log_probs=log_probs
+            real, completions=completions, completion_mask=mask, log_probs=log_probs
         )
 
     def _packed(self, chains: Mapping[tuple[int, int], _Chain]) -> dict[str, Tensor]:

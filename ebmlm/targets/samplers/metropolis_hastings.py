@@ -54,12 +54,27 @@ class MetropolisHastings(TargetSampler):
         *,
         generator: torch.Generator | None = None,
     ) -> TargetDraws:
-        """See :meth:`TargetSampler.draw`.
+        """See :meth:`TargetSampler.draw`; reports what :meth:`walk` does."""
+        start = self.start.sample(target.language_model, batch, generator=generator)
+        return self.walk(target, start, generator=generator)
+
+    def walk(
+        self,
+        target: EnergyModel,
+        rollouts: Rollouts,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> TargetDraws:
+        """Take all the steps from where chains are.
 
         Reports ``acceptance`` (share of proposals), ``moved`` (share of chains that ever moved) and
         ``r_hat`` of the log-weights over the second half of the chains (Gelman and Rubin 1992).
+
+        Args:
+            target: whose distribution is kept.
+            rollouts: where the chains start, drawn by or scored under the target's language model.
+            generator: a CPU generator.
         """
-        rollouts = self.start.sample(target.language_model, batch, generator=generator)
         weights = target.proposed_log_weights(rollouts)
         accepted, trace = [], [weights]
         for _ in range(self.steps):
