@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from ebmlm.continuations import CompleteContinuations, with_real_first
-from ebmlm.data.collate import collate
 from ebmlm.data.row import TextRows
 from ebmlm.energies.base import Energy
 from ebmlm.errors import UserError
 from ebmlm.estimators.contrastive import BinaryNCE, Contrast
 from ebmlm.evaluation.base import Evaluation, OnProgress
+from ebmlm.evaluation.batches import in_batches, measured_in_batches
 from ebmlm.evaluation.measurement import Measurement
 from ebmlm.evaluation.report import EvaluationReport
 from ebmlm.language_model import LanguageModel
@@ -82,24 +82,8 @@ class EnergyEvaluation(Evaluation):
         on_progress: OnProgress | None = None,
     ) -> EvaluationReport:
         """See :meth:`Evaluation.__call__`; a row without a valid anchor counts zero."""
-        if not len(rows):
-            raise UserError("no held-out sequence to evaluate on")
-        pieces: list[tuple[Tensor, dict[str, Measurement]]] = []
-        for start in range(0, len(rows), self.batch_size):
-            stop = min(start + self.batch_size, len(rows))
-            batch = collate([rows[index] for index in range(start, stop)]).to(device)
-            pieces.append((batch.ids.cpu(), self._measure(model, batch)))
-            if on_progress is not None:
-                on_progress(stop, len(rows))
-        names = pieces[0][1]
-        ids = torch.cat([ids for ids, _ in pieces])
-        order = torch.arange(len(ids))
-        return EvaluationReport(
-            ids,
-            {
-                name: Measurement.joined([measured[name] for _, measured in pieces], order)
-                for name in names
-            },
+        return measured_in_batches(
+            rows, self.batch_size, lambda batch: self._measure(model, batch), device, on_progress
         )
 
     @torch.no_grad()
@@ -144,11 +128,11 @@ class EnergyEvaluation(Evaluation):
             UserError: if no row has a valid anchor.
         """
         anchors = CompleteContinuations(self.sampler.anchors, model.end_tokens)
-        for start in range(0, len(rows), self.batch_size):
-            stop = min(start + self.batch_size, len(rows))
-            batch = collate([rows[index] for index in range(start, stop)])
-            if anchors(batch, self.sampler.horizon)[1].any():
-                return
+        if any(
+            anchors(batch, self.sampler.horizon)[1].any()
+            for batch in in_batches(rows, self.batch_size)
+        ):
+            return
         raise UserError(
             f"no held-out row has room for a continuation of {self.sampler.horizon} tokens: use"
             " longer sequences, or a shorter horizon"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ebmlm.data.collate import collate
 from ebmlm.data.row import TextRows
 from ebmlm.energies.feature_matching import feature_matching_terms
 from ebmlm.errors import UserError
 from ebmlm.evaluation.base import Evaluation, OnProgress
+from ebmlm.evaluation.batches import measured_in_batches
 from ebmlm.evaluation.measurement import Measurement
 from ebmlm.evaluation.report import EvaluationReport
 from ebmlm.features.base import FeatureMap
@@ -69,39 +69,21 @@ class HeldOutEvaluation(Evaluation):
         on_progress: OnProgress | None = None,
     ) -> EvaluationReport:
         """See :meth:`Evaluation.__call__`; a row without a valid anchor counts zero."""
-        if not len(rows):
-            raise UserError("no held-out sequence to evaluate on")
-        pieces: list[tuple[Tensor, dict[str, tuple[Tensor, Tensor]]]] = []
-        for start in range(0, len(rows), self.batch_size):
-            stop = min(start + self.batch_size, len(rows))
-            batch = collate([rows[index] for index in range(start, stop)]).to(device)
-            pieces.append((batch.ids.cpu(), self._measure(model, batch)))
-            if on_progress is not None:
-                on_progress(stop, len(rows))
-        names = pieces[0][1]
-        return EvaluationReport(
-            torch.cat([ids for ids, _ in pieces]),
-            {
-                name: Measurement(
-                    torch.cat([measured[name][0] for _, measured in pieces]),
-                    torch.cat([measured[name][1] for _, measured in pieces]),
-                )
-                for name in names
-            },
+        return measured_in_batches(
+            rows, self.batch_size, lambda batch: self._measure(model, batch), device, on_progress
         )
 
     @torch.no_grad()
-    def _measure(
-        self, model: LanguageModel, batch: SequenceBatch
-    ) -> dict[str, tuple[Tensor, Tensor]]:
+    def _measure(self, model: LanguageModel, batch: SequenceBatch) -> dict[str, Measurement]:
         likelihood = -model.score_sequences(batch).double().sum(1).cpu()
-        measured = {"cross_entropy": (likelihood, batch.target_mask().sum(1).cpu())}
+        tokens = batch.target_mask().sum(1).cpu()
+        measured = {"cross_entropy": Measurement(likelihood, tokens)}
         generator = torch.Generator().manual_seed(self.seed)
         rollouts = self.sampler.sample(model, batch, generator=generator)
         counts = rollouts.anchor_mask.sum(1).cpu()
         for name, values in self._matching(rollouts).items():
             valid = torch.where(rollouts.anchor_mask, values, 0)
-            measured[name] = (valid.double().sum(1).cpu(), counts)
+            measured[name] = Measurement(valid.double().sum(1).cpu(), counts)
         return measured
 
     def _matching(self, rollouts: Rollouts) -> dict[str, Tensor]:
