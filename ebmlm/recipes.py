@@ -1,9 +1,10 @@
 """The recipes by the names that configuration files use.
 
 ``class_path: ebmlm.recipes.EBFT`` with ``init_args`` is :func:`ebmlm.objectives.recipes.ebft` with
-these options: the names here are the functions of :mod:`ebmlm.objectives.recipes` and
-:mod:`ebmlm.objectives.feature_recipes` and :mod:`ebmlm.objectives.energy_recipes`, as classes that
-jsonargparse can take options for. The policy and the run's texts are passed when it starts.
+these options: the names here are the functions of :mod:`ebmlm.objectives.recipes` and of its
+siblings for features, energies, representations, targets, balance and contrastive training, as
+classes that jsonargparse can take options for. The policy and the run's texts are passed when a run
+starts.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from jsonargparse import class_from_function
 
 from ebmlm.objectives import (
     balance_recipes,
-    energy_choices,
+    contrastive_recipes,
     energy_recipes,
     feature_recipes,
     recipes,
+    representation_recipes,
     target_recipes,
 )
 
@@ -56,14 +58,14 @@ MMD = class_from_function(recipes.mmd, name="MMD")
 RLVR = class_from_function(recipes.rlvr, name="RLVR")
 SFT = class_from_function(recipes.sft, name="SFT")
 
-NCE = class_from_function(energy_recipes.nce, name="NCE")
+NCE = class_from_function(contrastive_recipes.nce, name="NCE")
 ContrastiveDivergence = class_from_function(
-    energy_recipes.contrastive_divergence, name="ContrastiveDivergence"
+    contrastive_recipes.contrastive_divergence, name="ContrastiveDivergence"
 )
 Residual = class_from_function(energy_recipes.residual, name="Residual")
-FixedRepresentation = class_from_function(energy_recipes.fixed, name="FixedRepresentation")
+FixedRepresentation = class_from_function(representation_recipes.fixed, name="FixedRepresentation")
 TrainedRepresentation = class_from_function(
-    energy_recipes.trained_states, name="TrainedRepresentation"
+    representation_recipes.trained_states, name="TrainedRepresentation"
 )
 
 HiddenStates = class_from_function(feature_recipes.hidden_states, name="HiddenStates")
@@ -76,8 +78,8 @@ ProjectedFeatures = class_from_function(feature_recipes.projection, name="Projec
 FourierFeatures = class_from_function(feature_recipes.fourier, name="FourierFeatures")
 VerifierScores = class_from_function(feature_recipes.verifier_scores, name="VerifierScores")
 
-Constraint = class_from_function(energy_choices.constraint, name="Constraint")
-Expert = class_from_function(energy_choices.expert, name="Expert")
-Linear = class_from_function(energy_choices.linear, name="Linear")
-Product = class_from_function(energy_choices.product, name="Product")
-Verified = class_from_function(energy_choices.verified, name="Verified")
+Constraint = class_from_function(energy_recipes.constraint, name="Constraint")
+Expert = class_from_function(energy_recipes.expert, name="Expert")
+Linear = class_from_function(energy_recipes.linear, name="Linear")
+Product = class_from_function(energy_recipes.product, name="Product")
+Verified = class_from_function(energy_recipes.verified, name="Verified")

@@ -73,7 +73,7 @@ def _parser() -> ConfigParser:
     from ebmlm import recipes  # noqa: F401  (short paths)
     from ebmlm.data.base import RunData
     from ebmlm.distribution import TokenDistribution
-    from ebmlm.objectives.energy_choices import EnergyRecipe
+    from ebmlm.objectives.energy_recipes import EnergyRecipe
     from ebmlm.samplers import Sampler
     from ebmlm.targets.samplers import TargetSampler
     from ebmlm.training.precision import Precision

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ebmlm.distribution import TokenDistribution
 from ebmlm.estimators.log_variance import LogVariance
 from ebmlm.language_model import LanguageModel
-from ebmlm.objectives.energy_choices import EnergyRecipe
+from ebmlm.objectives.energy_recipes import EnergyRecipe
 from ebmlm.objectives.policy import PolicyObjective
 from ebmlm.samplers.anchors import AnchorPlacement, StridedAnchors
 from ebmlm.samplers.base import Sampler

@@ -21,9 +21,7 @@ from ebmlm.energies.verifier import VerifierEnergy
 from ebmlm.errors import UserError
 from ebmlm.estimators.base import Estimator, mean_token_log_prob
 from ebmlm.estimators.rloo import RLOO
-from ebmlm.features.base import FeatureMap
 from ebmlm.features.group_whitening import FeatureSpaceWhitening
-from ebmlm.features.hidden_states import HiddenStateFeatures
 from ebmlm.features.layers import LayerChoice
 from ebmlm.features.normalisation import Normalisation
 from ebmlm.features.pooling import Pooling
@@ -35,6 +33,7 @@ from ebmlm.kernels.vectors import VectorKernel
 from ebmlm.language_model import LanguageModel
 from ebmlm.objectives.cross_entropy import CrossEntropy
 from ebmlm.objectives.feature_recipes import FeatureRecipe
+from ebmlm.objectives.matched_features import matched_features
 from ebmlm.objectives.policy import PolicyObjective
 from ebmlm.samplers.anchors import AnchorPlacement, StridedAnchors
 from ebmlm.samplers.autoregressive import AutoregressiveSampler
@@ -99,7 +98,7 @@ def ebft(
         UserError: for an option out of range, or parts that do not fit together.
     """
     frozen = model.frozen() if kl or (network is None and features is None) else None
-    matched = _matched(
+    matched = matched_features(
         model, texts, features, network or frozen, layers, pooling, normalisation, network
     )
     whitening = FeatureSpaceWhitening() if whitening is None else whitening
@@ -138,12 +137,9 @@ def ebft_unbiased(
     Plain inner products, sequence credit, and no per-anchor whitening (a metric that does not
     depend on the rollouts is allowed). Options as in :func:`ebft`.
     """
-    if features is not None and layers is not None:
-        raise UserError("features and layers are both given: give layers to the recipe in features")
+    frozen = model.frozen() if features is None else None
     energy = FeatureMatchingEnergy(
-        HiddenStateFeatures(model.frozen(), layers)
-        if features is None
-        else features(model, _needed(texts)),
+        matched_features(model, texts, features, frozen, layers),
         whitening=NoWhitening() if whitening is None else whitening,
         similarity=inner_product,
     )
@@ -207,7 +203,7 @@ def mmd(
         UserError: for an option out of range, or parts that do not fit together.
     """
     frozen = model.frozen() if kl or (network is None and features is None) else None
-    matched = _matched(
+    matched = matched_features(
         model, texts, features, network or frozen, layers, pooling, normalisation, network
     )
     kernel = Gaussian(MedianBandwidth()) if kernel is None else kernel
@@ -282,42 +278,3 @@ def sft(model: LanguageModel, texts: Texts | None = None) -> CrossEntropy:
     On prompt-completion pairs it is that of the completions.
     """
     return CrossEntropy()
-
-
-def _matched(
-    model: LanguageModel,
-    texts: Texts | None,
-    features: FeatureRecipe | None,
-    hidden: LanguageModel | None,
-    layers: LayerChoice | None,
-    pooling: Pooling | None,
-    normalisation: Normalisation | None,
-    network: LanguageModel | None,
-) -> FeatureMap:
-    """What a recipe makes, or hidden states of the network ``hidden``; not both."""
-    if features is None:
-        return HiddenStateFeatures(_present(hidden), layers, pooling, normalisation)
-    options = {
-        "layers": layers,
-        "pooling": pooling,
-        "normalisation": normalisation,
-        "network": network,
-    }
-    for name, value in options.items():
-        if value is not None:
-            raise UserError(
-                f"features and {name} are both given: {name} is an option of hidden-state"
-                " features; give it to the recipe in features instead"
-            )
-    return features(model, _needed(texts))
-
-
-def _needed(texts: Texts | None) -> Texts:
-    if texts is None:
-        raise UserError("features are given by a recipe and texts are not: pass the run's Texts")
-    return texts
-
-
-def _present(network: LanguageModel | None) -> LanguageModel:
-    assert network is not None
-    return network

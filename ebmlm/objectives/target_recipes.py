@@ -8,7 +8,7 @@ from ebmlm.errors import UserError
 from ebmlm.estimators.base import Estimator
 from ebmlm.estimators.rloo import RLOO
 from ebmlm.language_model import LanguageModel
-from ebmlm.objectives.energy_choices import EnergyRecipe
+from ebmlm.objectives.energy_recipes import EnergyRecipe
 from ebmlm.objectives.policy import PolicyObjective
 from ebmlm.samplers.anchors import AnchorPlacement, StridedAnchors
 from ebmlm.samplers.block_parallel import BlockParallelSampler

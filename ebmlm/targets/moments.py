@@ -19,6 +19,7 @@ from ebmlm.features.base import FeatureMap
 from ebmlm.language_model import LanguageModel
 from ebmlm.rollouts import SequenceBatch
 from ebmlm.samplers.base import Sampler
+from ebmlm.targets.moment_dual import MomentDual
 from ebmlm.targets.partition import PartitionEstimate, estimate_partition
 from ebmlm.typing import ContextSample, ContextSampleFeature, Row
 
@@ -168,7 +169,7 @@ def solve_moments(
 
     spread = values[alive].std(0, correction=0)
     unit = torch.where(spread > 0, spread, 1)
-    dual = _Dual(values / unit, wanted / unit, weights)
+    dual = MomentDual(values / unit, wanted / unit, weights)
     found = dual.minimise(steps, tolerance)
     if not float(dual.gap(found).abs().max()) <= tolerance:
         raise UserError(_why_not(dual, found, alive, names, unit))
@@ -192,55 +193,6 @@ def solve_moments(
         divergence=float(coefficients @ means.mean((0, 1)) - tilted.logsumexp(-1).mean() + base),
         steps=dual.evaluations,
     )
-
-
-# In nats; a weight of exp(-1e6) is none.
-_OVERFLOW = 1e6
-
-
-class _Dual:
-    """The dual in units of the features' spread."""
-
-    def __init__(self, features: Tensor, wanted: Tensor, log_weights: Tensor) -> None:
-        self.features, self.wanted, self.log_weights = features, wanted, log_weights
-        self.evaluations = 0
-
-    def tilted(self, coefficients: Tensor) -> Tensor:
-        return self.log_weights + self.features @ coefficients
-
-    def value(self, coefficients: Tensor) -> Tensor:
-        return self.tilted(coefficients).logsumexp(-1).mean() - coefficients @ self.wanted
-
-    def gap(self, coefficients: Tensor) -> Tensor:
-        """Achieved less wanted, which is the dual's gradient."""
-        shares = self.tilted(coefficients).softmax(-1).unsqueeze(-1)
-        return (shares * self.features).sum(1).mean(0) - self.wanted
-
-    def minimise(self, steps: int, tolerance: float) -> Tensor:
-        coefficients = torch.zeros_like(self.wanted, requires_grad=True)
-        # Where moments cannot be met the dual falls for ever, and coefficients overflow.
-        last = torch.zeros_like(self.wanted)
-        optimiser = torch.optim.LBFGS(
-            [coefficients],
-            max_iter=steps,
-            max_eval=steps,
-            tolerance_grad=tolerance / 10,
-            tolerance_change=0,
-            line_search_fn="strong_wolfe",
-        )
-
-        def evaluate() -> Tensor:
-            self.evaluations += 1
-            optimiser.zero_grad()
-            value = self.value(coefficients)
-            value.backward()
-            if coefficients.abs().max() < _OVERFLOW:
-                last.copy_(coefficients.detach())
-            return value
-
-        optimiser.step(evaluate)
-        found = coefficients.detach()
-        return found if bool((found.abs() < _OVERFLOW).all()) else last
 
 
 def _check(values: Tensor, wanted: Tensor, names: Sequence[str]) -> None:
@@ -279,7 +231,9 @@ def _check_range(values: Tensor, alive: Tensor, wanted: Tensor, names: Sequence[
         )
 
 
-def _why_not(dual: _Dual, found: Tensor, alive: Tensor, names: Sequence[str], unit: Tensor) -> str:
+def _why_not(
+    dual: MomentDual, found: Tensor, alive: Tensor, names: Sequence[str], unit: Tensor
+) -> str:
     """Say whether the moments contradict each other, by a direction that proves it."""
     direction = found / found.norm().clamp(min=1e-30)
     along = torch.where(alive, dual.features @ direction, -torch.inf).amax(-1).mean()

@@ -31,7 +31,7 @@ from ebmlm.estimators import BinaryNCE, Contrast
 from ebmlm.evaluation import Measurement, calibrate
 from ebmlm.features import FeatureMap, Features
 from ebmlm.objectives import feature_recipes
-from ebmlm.objectives.energy_recipes import fixed
+from ebmlm.objectives.representation_recipes import fixed
 from ebmlm.targets import EnergyModel
 from ebmlm.targets.samplers import ImportanceResampling
 from ebmlm.texts import Texts

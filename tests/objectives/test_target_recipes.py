@@ -13,7 +13,7 @@ from ebmlm.divergences import ForwardKL, TotalVariation
 from ebmlm.energies import ConstraintEnergy, Energy, LengthEnergy, LinearEnergy, VerifierEnergy
 from ebmlm.energies.base import ScaledEnergy, SumEnergy
 from ebmlm.errors import UserError
-from ebmlm.objectives import energy_choices, feature_recipes, target_recipes
+from ebmlm.objectives import energy_recipes, feature_recipes, target_recipes
 from ebmlm.rollouts import Rollouts, Scores, SequenceBatch
 from ebmlm.samplers import BlockParallelSampler, StridedAnchors
 from ebmlm.targets import DivergenceEnergy, EnergyModel, GroupPartition, LeaveOneOutPartition
@@ -34,7 +34,7 @@ TEXTS = Texts(cast(Any, _Digits()), {})
 ONES = FunctionVerifier(lambda prompt, completion, row: float("1" in completion))
 BATCH = SequenceBatch.of(torch.randint(3, (4, 12), generator=seeded(1)))
 SCORES = partial(feature_recipes.verifier_scores, verifiers=[ONES])
-LINEAR = partial(energy_choices.linear, features=SCORES, coefficients=[1.5])
+LINEAR = partial(energy_recipes.linear, features=SCORES, coefficients=[1.5])
 
 
 def _drawn() -> Rollouts:
@@ -49,14 +49,14 @@ def _unary(energy: Energy) -> torch.Tensor:
 
 def test_each_makes_its_energy() -> None:
     has = (_drawn().completions == 1).any(-1).double()
-    linear, verified = LINEAR(MODEL, TEXTS), energy_choices.verified(MODEL, TEXTS, verifier=ONES)
-    bound = energy_choices.constraint(MODEL, TEXTS, verifier=ONES)
+    linear, verified = LINEAR(MODEL, TEXTS), energy_recipes.verified(MODEL, TEXTS, verifier=ONES)
+    bound = energy_recipes.constraint(MODEL, TEXTS, verifier=ONES)
     assert (type(linear), type(bound)) == (LinearEnergy, ConstraintEnergy)
     assert isinstance(verified, ScaledEnergy) and isinstance(verified.energy, VerifierEnergy)
     torch.testing.assert_close(_unary(linear).double(), -1.5 * has)
     torch.testing.assert_close(_unary(verified).double(), -has)
     assert ((_unary(bound) == torch.inf) == (has == 0)).all()
-    both = energy_choices.product(MODEL, TEXTS, parts=[LINEAR, LINEAR])
+    both = energy_recipes.product(MODEL, TEXTS, parts=[LINEAR, LINEAR])
     assert isinstance(both, SumEnergy)
     torch.testing.assert_close(_unary(both).double(), -3 * has)
 
@@ -64,15 +64,15 @@ def test_each_makes_its_energy() -> None:
 def test_an_expert_has_the_policys_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = tiny_transformer()
     monkeypatch.setattr("ebmlm.load", lambda name: (tiny_transformer(), None))
-    energy = energy_choices.expert(policy, name="another", weight=-0.5)
+    energy = energy_recipes.expert(policy, name="another", weight=-0.5)
     assert isinstance(energy, ScaledEnergy) and energy.factor == -0.5
     with pytest.raises(UserError, match="one vocabulary"):
-        energy_choices.expert(TabularLanguageModel(7, 2), name="another")
+        energy_recipes.expert(TabularLanguageModel(7, 2), name="another")
 
 
 def test_every_recipe_has_a_name_for_configurations() -> None:
     described = {(getattr(names, name).__doc__ or "").splitlines()[0] for name in names.__all__}
-    for module in (energy_choices, target_recipes):
+    for module in (energy_recipes, target_recipes):
         for name in set(module.__all__) - {"EnergyRecipe"}:
             first = (getattr(module, name).__doc__ or "").splitlines()[0]
             assert first in described, name
@@ -131,7 +131,7 @@ def test_dpg_meets_its_target_on_a_table() -> None:
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(UserError, match="samples is 1"):
         target_recipes.dpg(MODEL, TEXTS, energy=LINEAR, samples=1)
-    two = partial(energy_choices.linear, features=SCORES, coefficients=[1.0, 2.0])
+    two = partial(energy_recipes.linear, features=SCORES, coefficients=[1.0, 2.0])
     with pytest.raises(UserError, match="coefficients for 1 features"):
         target_recipes.dpg(MODEL, TEXTS, energy=two)
     with pytest.raises(UserError, match="temperature is 0"):

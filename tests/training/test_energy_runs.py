@@ -14,14 +14,10 @@ from ebmlm.energies import ResidualEnergy
 from ebmlm.errors import UserError
 from ebmlm.evaluation import EnergyOptions
 from ebmlm.objectives import EnergyObjective
-from ebmlm.objectives.energy_recipes import (
-    contrastive_divergence,
-    fixed,
-    nce,
-    residual,
-    trained_states,
-)
+from ebmlm.objectives.contrastive_recipes import contrastive_divergence, nce
+from ebmlm.objectives.energy_recipes import residual
 from ebmlm.objectives.recipes import sft
+from ebmlm.objectives.representation_recipes import fixed, trained_states
 from ebmlm.texts import Texts
 from ebmlm.training import EvaluationOptions
 from ebmlm.transformers_model import TransformersLanguageModel
