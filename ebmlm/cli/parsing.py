@@ -46,11 +46,11 @@ class ConfigParser(ArgumentParser):
 
     def _names(self) -> Iterator[str]:
         """The last parts of all option names, those of the parts that come with us included."""
-        from ebmlm.objectives import recipes, target_recipes
+        from ebmlm import recipes
 
         for action in self._actions:
             yield from action.dest.split(".")
-        for module in (*parts(), recipes, target_recipes):
+        for module in (*parts(), recipes):
             for name in module.__all__:
                 if callable(part := getattr(module, name)):
                     yield from inspect.signature(part).parameters

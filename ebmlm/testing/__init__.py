@@ -12,10 +12,7 @@ from ebmlm.testing.checks import (
     check_feature_map,
     check_language_model,
     check_objective,
-    check_partition,
-    check_proposal,
     check_sampler,
-    check_target_sampler,
 )
 from ebmlm.testing.completions import Completions, conditional_log_probs, list_completions
 from ebmlm.testing.divergences import (
@@ -36,6 +33,7 @@ from ebmlm.testing.laws.proof import LawViolation
 from ebmlm.testing.moments import GradientMoments, estimator_moments
 from ebmlm.testing.report import BrokenLaws, Finding, Outcome, Report
 from ebmlm.testing.tabular import TabularLanguageModel
+from ebmlm.testing.target_checks import check_partition, check_proposal, check_target_sampler
 from ebmlm.testing.tiny import tiny_transformer
 
 __all__ = [

@@ -7,18 +7,12 @@ it (docs/testing.md, "One line").
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
-
 from ebmlm.energies.base import Energy
 from ebmlm.estimators.base import Estimator
 from ebmlm.features.base import FeatureMap
 from ebmlm.language_model import LanguageModel
 from ebmlm.objectives.policy import PolicyObjective
 from ebmlm.samplers.base import Sampler
-from ebmlm.targets.partition import Partition
-from ebmlm.targets.samplers.base import TargetSampler
-from ebmlm.targets.samplers.proposals import Proposal
 from ebmlm.testing.bias import measure_bias
 from ebmlm.testing.energies import expected_energy
 from ebmlm.testing.laws import (
@@ -27,10 +21,7 @@ from ebmlm.testing.laws import (
     FEATURE_MAP_LAWS,
     LANGUAGE_MODEL_LAWS,
     OBJECTIVE_LAWS,
-    PARTITION_LAWS,
-    PROPOSAL_LAWS,
     SAMPLER_LAWS,
-    TARGET_SAMPLER_LAWS,
 )
 from ebmlm.testing.laws.composition import expected_gradient_descends
 from ebmlm.testing.laws.energy import first_variation
@@ -40,9 +31,7 @@ from ebmlm.testing.laws.expectation import constants_vanish_in_expectation, unbi
 from ebmlm.testing.laws.policies import Recipe, Trained
 from ebmlm.testing.laws.proof import EXAMPLES
 from ebmlm.testing.laws.sampled import shortest_text
-from ebmlm.testing.laws.target_sampler import draws_follow_the_target
-from ebmlm.testing.laws.target_worlds import source_of
-from ebmlm.testing.report import Report, examine
+from ebmlm.testing.report import Exempt, Report, checked
 
 __all__ = [
     "check_energy",
@@ -50,13 +39,8 @@ __all__ = [
     "check_feature_map",
     "check_language_model",
     "check_objective",
-    "check_partition",
-    "check_proposal",
     "check_sampler",
-    "check_target_sampler",
 ]
-
-Exempt = Mapping[str, str]
 
 
 def check_estimator(
@@ -91,7 +75,7 @@ def check_estimator(
         for law in (unbiased, constants_vanish_in_expectation, baseline_excludes_its_own_sample):
             declared.setdefault(law.__name__, reason)
     options = {unbiased.__name__: {"functional": functional}}
-    return _checked(name, estimator, ESTIMATOR_LAWS, declared, examples, options)
+    return checked(name, estimator, ESTIMATOR_LAWS, declared, examples, options)
 
 
 def check_energy(
@@ -119,7 +103,7 @@ def check_energy(
     if energy.bias:
         declared.setdefault(first_variation.__name__, energy.bias)
     options = {law.__name__: {"vocabulary": vocabulary} for law in ENERGY_LAWS}
-    return _checked(name, energy, ENERGY_LAWS, declared, examples, options)
+    return checked(name, energy, ENERGY_LAWS, declared, examples, options)
 
 
 def check_sampler(
@@ -142,83 +126,7 @@ def check_sampler(
         UserError: for too long a horizon, or an exemption from a law that there is not.
     """
     shortest_text(sampler)
-    return _checked(name, sampler, SAMPLER_LAWS, exempt or {}, examples)
-
-
-def check_target_sampler(
-    sampler: TargetSampler,
-    *,
-    exempt: Exempt | None = None,
-    examples: int = EXAMPLES,
-    name: str | None = None,
-) -> Report:
-    """Hold a sampler from a target to every law of target samplers.
-
-    Best twice: with effort enough that its draws are the target's, and with so few candidates and
-    tokens that every uniform number can be listed, exempt from ``draws_follow_the_target``.
-
-    Args:
-        sampler: what is judged; one that declares a bias need not follow the target.
-        exempt: reasons, by the name of a law, why it may break it.
-        examples: cases tried for each law; what is drawn for the multinomial test is fixed.
-        name: what the report calls it; its class or function, unless given.
-
-    Raises:
-        BrokenLaws: with every law that is broken.
-        UserError: for too long a horizon, a sampler that keeps no sampler of a language model, or
-            an exemption from a law that there is not.
-    """
-    shortest_text(source_of(sampler))
-    declared = dict(exempt or {})
-    if sampler.bias:
-        declared.setdefault(draws_follow_the_target.__name__, sampler.bias)
-    return _checked(name, sampler, TARGET_SAMPLER_LAWS, declared, examples)
-
-
-def check_proposal(
-    proposal: Proposal,
-    *,
-    exempt: Exempt | None = None,
-    examples: int = EXAMPLES,
-    name: str | None = None,
-) -> Report:
-    """Hold a proposal of Metropolis-Hastings chains to every law of proposals.
-
-    Args:
-        proposal: what is judged.
-        exempt: reasons, by the name of a law, why it may break it.
-        examples: cases tried for each law that is not exact.
-        name: what the report calls it; its class or function, unless given.
-
-    Raises:
-        BrokenLaws: with every law that is broken.
-        UserError: for an exemption from a law that there is not.
-    """
-    return _checked(name, proposal, PROPOSAL_LAWS, exempt or {}, examples)
-
-
-def check_partition(
-    partition: Partition,
-    *,
-    exempt: Exempt | None = None,
-    examples: int = EXAMPLES,
-    name: str | None = None,
-) -> Report:
-    """Hold an estimate of partition functions to every law of these.
-
-    Its ``bias`` is that of gradients, and excuses nothing here: the estimate itself is unbiased.
-
-    Args:
-        partition: what is judged.
-        exempt: reasons, by the name of a law, why it may break it.
-        examples: cases tried for each law that is not exact.
-        name: what the report calls it; its class or function, unless given.
-
-    Raises:
-        BrokenLaws: with every law that is broken.
-        UserError: for an exemption from a law that there is not.
-    """
-    return _checked(name, partition, PARTITION_LAWS, exempt or {}, examples)
+    return checked(name, sampler, SAMPLER_LAWS, exempt or {}, examples)
 
 
 def check_feature_map(
@@ -243,7 +151,7 @@ def check_feature_map(
         UserError: for an exemption from a law that there is not.
     """
     options = {law.__name__: {"vocabulary": vocabulary} for law in FEATURE_MAP_LAWS}
-    return _checked(name, features, FEATURE_MAP_LAWS, exempt or {}, examples, options)
+    return checked(name, features, FEATURE_MAP_LAWS, exempt or {}, examples, options)
 
 
 def check_language_model(
@@ -265,7 +173,7 @@ def check_language_model(
         BrokenLaws: with every law that is broken.
         UserError: for an exemption from a law that there is not.
     """
-    return _checked(name, model, LANGUAGE_MODEL_LAWS, exempt or {}, examples)
+    return checked(name, model, LANGUAGE_MODEL_LAWS, exempt or {}, examples)
 
 
 def check_objective(
@@ -299,18 +207,4 @@ def check_objective(
         reason = "; ".join(reasons)
         if reason:
             declared.setdefault(expected_gradient_descends.__name__, reason)
-    return _checked(name, recipe, OBJECTIVE_LAWS, declared, examples)
-
-
-def _checked(
-    name: str | None,
-    subject: Any,
-    laws: Sequence[Callable[..., None]],
-    declared: Exempt,
-    examples: int,
-    options: Mapping[str, Mapping[str, Any]] | None = None,
-) -> Report:
-    known = name or str(getattr(subject, "__name__", type(subject).__name__))
-    report = examine(known, laws, subject, declared=declared, examples=examples, options=options)
-    report.raise_if_broken()
-    return report
+    return checked(name, recipe, OBJECTIVE_LAWS, declared, examples)

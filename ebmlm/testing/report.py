@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, TypeAlias
 
 from rich.text import Text
 
 from ebmlm.errors import UserError
 from ebmlm.testing.laws.proof import DoesNotApply, LawViolation, counterexample
 
-__all__ = ["BrokenLaws", "Finding", "Outcome", "Report", "examine", "first_sentence"]
+__all__ = [
+    "BrokenLaws",
+    "Exempt",
+    "Finding",
+    "Outcome",
+    "Report",
+    "checked",
+    "examine",
+    "first_sentence",
+]
+
+Exempt: TypeAlias = Mapping[str, str]
+"""Reasons why an implementation may break laws, by their names."""
 
 
 _IF_MEANT = (
@@ -145,3 +157,31 @@ def _told(law: Callable[..., None], failure: Exception) -> str:
     """Statement, failure and counterexample, without what Hypothesis says about itself."""
     kind = "" if isinstance(failure, LawViolation) else f"{type(failure).__name__}: "
     return "\n".join([first_sentence(law), f"{kind}{failure}", *counterexample(failure)])
+
+
+def checked(
+    name: str | None,
+    subject: Any,
+    laws: Sequence[Callable[..., None]],
+    declared: Exempt,
+    examples: int,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Report:
+    """Return the report of an implementation, or raise it where a law is broken.
+
+    Args:
+        name: what the report calls it; its class or function where there is none.
+        subject: what is judged.
+        laws: that apply.
+        declared: reasons, by the name of a law, why it may break it.
+        examples: cases tried for each law.
+        options: of laws, by their names.
+
+    Raises:
+        BrokenLaws: with every law that is broken.
+        UserError: for an exemption from a law that there is not.
+    """
+    known = name or str(getattr(subject, "__name__", type(subject).__name__))
+    report = examine(known, laws, subject, declared=declared, examples=examples, options=options)
+    report.raise_if_broken()
+    return report

@@ -19,7 +19,7 @@ from ebmlm.targets.samplers import (
     SuffixProposal,
     potential_so_far,
 )
-from ebmlm.testing import bugs, checks, laws
+from ebmlm.testing import bugs, laws, target_checks
 from ebmlm.testing.bugs.particles import TwoTokens
 from ebmlm.testing.catalogue.kind import Kind
 
@@ -39,7 +39,7 @@ _TOO_FEW = {
 TARGET_SAMPLERS = Kind(
     "target samplers",
     laws.TARGET_SAMPLER_LAWS,
-    checks.check_target_sampler,
+    target_checks.check_target_sampler,
     {
         "Importance": lambda: ImportanceResampling(_source(100, 2, Categorical(1.3)), 2),
         "Importance, two candidates": lambda: ImportanceResampling(_source(2)),
@@ -80,7 +80,7 @@ TARGET_SAMPLERS = Kind(
 PROPOSALS = Kind(
     "proposals",
     laws.PROPOSAL_LAWS,
-    checks.check_proposal,
+    target_checks.check_proposal,
     {
         "Independent": IndependentProposal,
         "Suffix": SuffixProposal,
@@ -96,7 +96,7 @@ PROPOSALS = Kind(
 PARTITIONS = Kind(
     "partitions",
     laws.PARTITION_LAWS,
-    checks.check_partition,
+    target_checks.check_partition,
     {
         "Fixed": partial(FixedPartition, 0.3),
         "Group": GroupPartition,
