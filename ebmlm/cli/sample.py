@@ -269,6 +269,8 @@ def _show(record: DrawsRecord, output: str | None) -> None:
     console.print(draws_table(record.written))
     if record.diagnostics:
         console.print(diagnostics_table(record.diagnostics))
+    for remark in record.remarks():
+        console.print(f"note: {remark}", highlight=False)
     count = len(record.written)
     console.print(
         f"{count} completions from {record.tokens} tokens drawn"

@@ -82,6 +82,21 @@ class DrawsRecord:
                     found.setdefault(name, []).append(value)
         return found
 
+    def remarks(self) -> list[str]:
+        """What must be known to read the completions rightly, in words; none where all is well."""
+        found = self.diagnostics
+        number = len({one.id for one in self.written})
+        lost = sum(count > 0 for count in found.get("ruled_out", []))
+        bounds = (found.get(f"log_partition_{end}", []) for end in ("low", "high"))
+        flat = sum(low == high for low, high in zip(*bounds, strict=True))
+        told = {
+            "the energy does not allow all of the completions, as not enough that it allows were"
+            " found: draw more candidates, or ask for less": lost,
+            "all candidates have the same energy, which so chose nothing: draw more candidates, or"
+            " ask for what is less rare": flat,
+        }
+        return [f"at {at} of {number} prompts {text}" for text, at in told.items() if at]
+
     def draw(
         self, sampler: Sampler | TargetSampler, batch: SequenceBatch, generator: torch.Generator
     ) -> None:

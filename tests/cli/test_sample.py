@@ -114,18 +114,34 @@ def test_targets_are_drawn_from(
         assert "log Z (nats)" in told
 
 
-def test_what_is_ruled_out_is_told(plain: list[str], tmp_path: Path) -> None:
+def test_what_is_ruled_out_is_told(
+    plain: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     output = tmp_path / "draws.jsonl"
     given = [*plain, "--prompt", "one", *NEVER, "--candidates", "2", "--samples", "2"]
     assert main([*given, "--output", str(output)]) == 0
+    assert "note: at 1 of 1 prompts the energy does not allow all" in _flat(capsys)
     for one in lines(output):
         assert one["ruled_out"] and one["energy"] is None
         assert one["diagnostics"]["log_partition"] is None
         assert one["diagnostics"]["ruled_out"] == 2
     given = [*plain, "--prompt", "one", *ONLY_A, "--candidates", "64", "--samples", "4"]
     assert main([*given, "--output", str(output), "--overwrite"]) == 0
+    assert "does not allow" not in _flat(capsys)
     for one in lines(output):
         assert one["energy"] == 0 and not one["ruled_out"]
+
+
+def test_an_energy_that_chose_nothing_is_told(
+    plain: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--prompt", "a", "--energy", "Verified", "--energy.verifier", "RegularExpression"]
+    assert main([*plain, *given, "--energy.verifier.pattern", "not in here at all"]) == 0
+    assert "note: at 1 of 1 prompts all candidates have the same energy" in _flat(capsys)
+
+
+def _flat(capsys: pytest.CaptureFixture[str]) -> str:
+    return " ".join(capsys.readouterr().out.split())
 
 
 def test_prompts_come_from_files(
