@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Sequence
 
+from ebmlm.errors import UserError
 from ebmlm.texts import Attempt
 from ebmlm.verifiers.base import Verifier
 from ebmlm.verifiers.own_block import own_block
@@ -35,9 +36,14 @@ class ParsesAsPython(Verifier):
 
     Args:
         statements: that a completion must add.
+
+    Raises:
+        UserError: for a negative number of statements.
     """
 
     def __init__(self, statements: int = 1) -> None:
+        if statements < 0:
+            raise UserError(f"statements is {statements}: a completion adds at least 0")
         self.statements = statements
 
     def __call__(self, attempts: Sequence[Attempt]) -> list[float]:

@@ -21,11 +21,11 @@ from typing import Any
 import torch
 
 import ebmlm
+from ebmlm.data.prompts import Prompts
 from ebmlm.divergences import ForwardKL, ReverseKL
 from ebmlm.energies import LinearEnergy
 from ebmlm.estimators import LogVariance
 from ebmlm.features import VerifierFeatures
-from ebmlm.samplers import GivenAnchors
 from ebmlm.targets import DivergenceEnergy, EnergyModel, TargetEnergy, fit_moments
 from ebmlm.texts import Texts
 from ebmlm.verifiers import RegularExpression
@@ -55,21 +55,17 @@ UNSEEN_DID = (
 )
 
 
-# %% Contexts: openings, each a sequence with one anchor at its end.
+# %% Contexts: openings, in one batch.
 def openings(who: tuple[str, ...], did: tuple[str, ...], tokeniser: Any) -> ebmlm.SequenceBatch:
     """Every person with every deed."""
-    tokens = [tokeniser(f"{one} {other}").input_ids for one in who for other in did]
-    lengths = torch.tensor([len(one) for one in tokens])
-    # One place more than the longest, for the anchor to stand in.
-    width = int(lengths.max()) + 1
-    sequences = torch.tensor([one + [0] * (width - len(one)) for one in tokens])
-    mask = torch.arange(width) < lengths[:, None]
-    return ebmlm.SequenceBatch.of(sequences, mask, anchors=lengths[:, None])
+    items = [{"prompt": f"{one} {other}"} for one in who for other in did]
+    (batch,) = Prompts.of(items, tokeniser).batches(len(items))
+    return batch
 
 
 def sampler(samples: int) -> ebmlm.AutoregressiveSampler:
     """Completions of 24 tokens."""
-    return ebmlm.AutoregressiveSampler(24, samples, anchors=GivenAnchors())
+    return ebmlm.AutoregressiveSampler(24, samples)
 
 
 # %% Three ways towards one target.

@@ -7,6 +7,7 @@ import ast
 import pytest
 
 from ebmlm.data import StandardLibrary
+from ebmlm.errors import UserError
 from ebmlm.texts import Attempt
 from ebmlm.verifiers import ParsesAsPython
 
@@ -82,3 +83,8 @@ def test_beginnings_of_real_code_may_hold_and_what_may_not_never_does() -> None:
     broken = "    x = 1\n    y = = 2\n    if x:\n        return y\n"
     first = next(n for n in range(len(broken)) if not verifier.may_hold(attempt(broken[:n])))
     assert not any(verifier.may_hold(attempt(broken[:n])) for n in range(first, len(broken)))
+
+
+def test_fewer_than_no_statements_are_refused() -> None:
+    with pytest.raises(UserError, match="statements is -1"):
+        ParsesAsPython(statements=-1)

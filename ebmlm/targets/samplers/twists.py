@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 
+from ebmlm.errors import UserError
 from ebmlm.rollouts import Rollouts
 from ebmlm.targets.energy_model import EnergyModel
 from ebmlm.texts import Attempt, Texts
@@ -23,11 +24,16 @@ class StillPossible:
             never comes back.
         texts: of the model's tokeniser.
         penalty: in nats.
+
+    Raises:
+        UserError: for a penalty that is not above zero.
     """
 
     def __init__(
         self, may_hold: Callable[[Attempt], bool], texts: Texts, penalty: float = float("inf")
     ) -> None:
+        if not penalty > 0:
+            raise UserError(f"penalty is {penalty}: it must be above 0 nats, or infinite")
         self.may_hold = may_hold
         self.texts = texts
         self.penalty = penalty

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import pytest
 import torch
 
 from ebmlm.energies import ConstraintEnergy
+from ebmlm.errors import UserError
 from ebmlm.rollouts import SequenceBatch
 from ebmlm.samplers import BlockParallelSampler, StridedAnchors
 from ebmlm.targets import EnergyModel
@@ -63,3 +65,8 @@ def test_a_penalty_is_finite() -> None:
     expected = torch.where(allowed, 0.0, -5.0)
     valid = rollouts.anchor_mask
     assert torch.equal(twist[valid], expected[valid])
+
+
+def test_a_penalty_that_rewards_is_refused() -> None:
+    with pytest.raises(UserError, match="penalty is -1"):
+        StillPossible(holds, TEXTS, penalty=-1.0)
