@@ -133,7 +133,8 @@ class InfillProposal(Proposal):
     (:class:`MixedProposal`).
 
     Args:
-        width: tokens of the span at most.
+        width: tokens of the span at most. On a real model few spans of more than two or three fit
+            the end that is kept (docs/sampling.md, "Which sampler").
 
     Raises:
         UserError: for fewer than one token; when called, for a truncated distribution, under which
