@@ -157,6 +157,7 @@ class Chains(Negatives):
         start = self.started(at_data(model, batch, self.sampler, self.end_tokens))
         target = EnergyModel(model, energy, distribution=self.sampler.distribution)
         walked = self.chain.walk(target, start, generator=generator)
+        self.left(walked.rollouts)
         nothing = start.log_probs.new_zeros(start.completions.shape[:3])
         acceptance = {"acceptance": walked.diagnostics["acceptance"]}
         return NegativeDraws(walked.rollouts, nothing[..., 0], nothing, acceptance)
@@ -168,6 +169,14 @@ class Chains(Negatives):
         Args:
             real: the real continuation as every chain's completion.
         """
+
+    def left(self, rollouts: Rollouts) -> None:
+        """Be told where chains are after their steps; by default nothing.
+
+        Args:
+            rollouts: of which each is a chain.
+        """
+        return
 
 
 class DataChains(Chains):

@@ -9,13 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ebmlm.energies.base import Energy
 from ebmlm.errors import UserError
-from ebmlm.language_model import LanguageModel
-from ebmlm.rollouts import Rollouts, SequenceBatch
+from ebmlm.rollouts import Rollouts
 from ebmlm.samplers.base import Sampler
 from ebmlm.state import Gather, Stateful
-from ebmlm.targets.negatives import Chains, NegativeDraws
+from ebmlm.targets.negatives import Chains
 from ebmlm.targets.samplers.proposals import Proposal
 
 __all__ = ["PersistentChains"]
@@ -52,22 +50,14 @@ class PersistentChains(Chains, Stateful):
         self._left: dict[tuple[int, int], _Chain] = {}
         self._now: dict[tuple[int, int], _Chain] = {}
 
-    def __call__(
-        self,
-        model: LanguageModel,
-        energy: Energy,
-        batch: SequenceBatch,
-        generator: torch.Generator | None = None,
-    ) -> NegativeDraws:
-        """See :meth:`Chains.__call__`; remembers where chains are, until the step ends."""
-        draws = super().__call__(model, energy, batch, generator)
-        for key, row, anchor in _keys(draws.rollouts):
+    def left(self, rollouts: Rollouts) -> None:
+        """See :meth:`Chains.left`: remembered until the step ends, then what is gone on from."""
+        for key, row, anchor in _keys(rollouts):
             self._now[key] = _Chain(
-                draws.rollouts.completions[row, anchor].cpu().clone(),
-                draws.rollouts.completion_mask[row, anchor].sum(-1).cpu(),
-                draws.rollouts.log_probs[row, anchor].cpu().clone(),
+                rollouts.completions[row, anchor].cpu().clone(),
+                rollouts.completion_mask[row, anchor].sum(-1).cpu(),
+                rollouts.log_probs[row, anchor].cpu().clone(),
             )
-        return draws
 
     def end_step(self, gather: Gather) -> None:
         """See :meth:`Stateful.end_step`."""

@@ -94,3 +94,11 @@ def text_batch(completions: Tensor) -> SequenceBatch:
     return SequenceBatch.of(
         torch.cat([text, completions], 1), anchors=torch.full((len(completions), 1), ANCHOR)
     )
+
+
+def kernel(toy: Toy, energy: ResidualEnergy) -> Tensor:
+    """Transition probabilities (from, to) of Metropolis-Hastings with independent proposals."""
+    model = toy.log_probabilities(toy.reference).detach().exp()
+    weights = (-energies(toy, energy).detach()).exp()
+    moves = model * (weights / weights.unsqueeze(-1)).clamp(max=1)
+    return moves + torch.diag(1 - moves.sum(-1))
