@@ -150,13 +150,15 @@ def _measure(given: Any) -> EvaluationRecord | EvaluationComparison:
     fingerprint = rows_fingerprint(rows)
     enabled = given.training.precision.uses_bfloat16()
     with torch.autocast(base.device.type, torch.bfloat16, enabled=enabled):
-        evaluation = given.evaluation.build(base.frozen(), prepared.texts)
+        named = given.evaluation.network or given.model
+        network = base if named == given.model else loaded(named)[0]
+        evaluation = given.evaluation.build(network.frozen(), prepared.texts)
 
         def record(model: TransformersLanguageModel, name: str) -> EvaluationRecord:
             report = _watched(evaluation, model, rows, name)
             return EvaluationRecord(
                 model=name,
-                features=given.model,
+                features=named,
                 part=given.part,
                 seed=given.evaluation.seed,
                 rows=fingerprint,

@@ -39,8 +39,9 @@ class TextData(RunData):
         split: which documents are held out.
         train_rows: rows to train on at most; null for all the text.
         validation_rows: rows to hold out at most; null for all held-out text.
-        seed: of the order of the training text. The validation rows do not depend on it, so that
-            runs with different seeds compare.
+        test_rows: rows to hold out for a last look at most; null for all.
+        seed: of the order of the training text. Held-out rows do not depend on it, so that runs
+            with different seeds compare.
 
     Raises:
         UserError: when built, if a number is out of range.
@@ -51,12 +52,13 @@ class TextData(RunData):
     split: Split = field(default_factory=HashSplit)
     train_rows: int | None = None
     validation_rows: int | None = 64
+    test_rows: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.length < 2:
             raise UserError(f"length is {self.length}; a row needs at least 2 tokens")
-        for name in ("train_rows", "validation_rows"):
+        for name in ("train_rows", "validation_rows", "test_rows"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(
@@ -72,7 +74,7 @@ class TextData(RunData):
         division = self.split.divide(self.source.read())
         validation = self._pack("validation", division.validation, tokenizer, self.validation_rows)
         train = self._pack(f"train {self.seed}", division.train, tokenizer, self.train_rows)
-        test = self._pack("test", division.test, tokenizer, None) if division.test else ()
+        test = self._pack("test", division.test, tokenizer, self.test_rows) if division.test else ()
         documents = {"train": len(division.train), "validation": len(division.validation)}
         if division.test:
             documents["test"] = len(division.test)

@@ -17,6 +17,7 @@ from ebmlm.evaluation.plots import plot_curves
 from ebmlm.evaluation.record import EvaluationComparison, EvaluationRecord
 from ebmlm.evaluation.repetition import repetition
 from ebmlm.evaluation.report import EvaluationReport, WrittenCompletion
+from ebmlm.evaluation.seeds import SeededDifference, seeded_difference
 from ebmlm.evaluation.text_metrics import Bleu, ChrF, TextMetric
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Figure",
     "HeldOutEvaluation",
     "Measurement",
+    "SeededDifference",
     "TextMetric",
     "WrittenCompletion",
     "calibrate",
@@ -47,4 +49,5 @@ __all__ = [
     "pass_at_k",
     "plot_curves",
     "repetition",
+    "seeded_difference",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 from torch import Tensor
 
@@ -12,10 +14,13 @@ from ebmlm.evaluation.base import Evaluation, OnProgress
 from ebmlm.evaluation.batches import measured_in_batches
 from ebmlm.evaluation.measurement import Measurement
 from ebmlm.evaluation.report import EvaluationReport
-from ebmlm.features.base import FeatureMap
+from ebmlm.evaluation.whitened import WhitenedMatching, feature_matching_loss
+from ebmlm.features.base import FeatureMap, Features
+from ebmlm.features.shrinkage import Shrinkage
 from ebmlm.language_model import LanguageModel
-from ebmlm.rollouts import Rollouts, SequenceBatch
+from ebmlm.rollouts import SequenceBatch
 from ebmlm.samplers.base import Sampler
+from ebmlm.typing import BatchAnchor
 
 __all__ = ["HeldOutEvaluation"]
 
@@ -26,6 +31,8 @@ class HeldOutEvaluation(Evaluation):
     - ``cross_entropy``: mean negative log-likelihood per real token, nats, temperature 1.
     - ``feature_matching_loss``: the unbiased estimate of ``E || E_p[phi] - phi* ||^2`` from the
       rollouts of each anchor (docs/mathematics.md, eq. 2 and 5), plain features, no whitening.
+    - ``whitened_feature_matching_loss``: the same in the metric of the real continuations of all
+      rows (:class:`~ebmlm.evaluation.whitened.WhitenedMatching`), where it is asked for.
     - ``alignment``: ``2 phi_j . phi*``, the mean over rollouts.
     - ``diversity``: ``2 phi_j . phi_k``, the mean over pairs of rollouts; high is alike.
 
@@ -37,6 +44,8 @@ class HeldOutEvaluation(Evaluation):
         features: what is matched; the same network for every model that is to compare.
         batch_size: sequences evaluated at once; the result does not depend on it.
         seed: of the draws.
+        whitened: shrinkage of the metric of ``whitened_feature_matching_loss``; None to leave it
+            out. Features of all rows are kept for it.
 
     Raises:
         UserError: for one sample per anchor, or a batch size under 1.
@@ -48,6 +57,7 @@ class HeldOutEvaluation(Evaluation):
         features: FeatureMap,
         batch_size: int = 4,
         seed: int = 0,
+        whitened: float | Shrinkage | None = None,
     ) -> None:
         if sampler.samples < 2:
             raise UserError(
@@ -59,6 +69,7 @@ class HeldOutEvaluation(Evaluation):
         self.features = features
         self.batch_size = batch_size
         self.seed = seed
+        self.whitened = whitened
 
     def __call__(
         self,
@@ -69,27 +80,39 @@ class HeldOutEvaluation(Evaluation):
         on_progress: OnProgress | None = None,
     ) -> EvaluationReport:
         """See :meth:`Evaluation.__call__`; a row without a valid anchor counts zero."""
-        return measured_in_batches(
-            rows, self.batch_size, lambda batch: self._measure(model, batch), device, on_progress
+        whitened = None if self.whitened is None else WhitenedMatching(self.whitened)
+        report = measured_in_batches(
+            rows,
+            self.batch_size,
+            lambda batch: self._measure(model, batch, whitened),
+            device,
+            on_progress,
         )
+        if whitened is None:
+            return report
+        measured = {**report.measurements, "whitened_feature_matching_loss": whitened.measure()}
+        return dataclasses.replace(report, measurements=measured)
 
     @torch.no_grad()
-    def _measure(self, model: LanguageModel, batch: SequenceBatch) -> dict[str, Measurement]:
+    def _measure(
+        self, model: LanguageModel, batch: SequenceBatch, whitened: WhitenedMatching | None
+    ) -> dict[str, Measurement]:
         likelihood = -model.score_sequences(batch).double().sum(1).cpu()
         tokens = batch.target_mask().sum(1).cpu()
         measured = {"cross_entropy": Measurement(likelihood, tokens)}
         generator = torch.Generator().manual_seed(self.seed)
         rollouts = self.sampler.sample(model, batch, generator=generator)
         counts = rollouts.anchor_mask.sum(1).cpu()
-        for name, values in self._matching(rollouts).items():
+        features = self.features(rollouts)
+        if whitened is not None:
+            whitened.see(features, rollouts.anchor_mask)
+        for name, values in self._matching(features, rollouts.anchor_mask).items():
             valid = torch.where(rollouts.anchor_mask, values, 0)
             measured[name] = Measurement(valid.double().sum(1).cpu(), counts)
         return measured
 
-    def _matching(self, rollouts: Rollouts) -> dict[str, Tensor]:
-        features = self.features(rollouts)
-        terms = feature_matching_terms(features, rollouts.anchor_mask)
-        assert features.references is not None
-        # The functional leaves out ||phi*||^2, which no policy can change; blocks are averaged.
-        constant = features.references.square().sum(-1) / len(features.blocks)
-        return {"feature_matching_loss": terms.functional() + constant, **terms.metrics}
+    def _matching(self, features: Features, anchor_mask: BatchAnchor) -> dict[str, Tensor]:
+        return {
+            "feature_matching_loss": feature_matching_loss(features, anchor_mask),
+            **feature_matching_terms(features, anchor_mask).metrics,
+        }

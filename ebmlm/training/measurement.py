@@ -39,6 +39,10 @@ class EvaluationOptions:
         anchors: where these rollouts start; null for every ``stride`` tokens after ``context``,
             inside completions where the data are prompt-completion pairs.
         features: what is matched; null for hidden states of the starting model at ``layers``.
+        network: whose hidden states are matched instead of the starting model's, by name or folder:
+            runs that start from different checkpoints compare where this is the same.
+        whitened: shrinkage, above 0 and at most 1, of the metric in which the feature-matching loss
+            is measured besides: that of the held-out text's own features; null for not at all.
         completions: how whole completions are written and verified, for prompt-completion pairs;
             null for not at all.
         energy: how an energy that the objective trains is measured, in place of the language model,
@@ -55,6 +59,8 @@ class EvaluationOptions:
     seed: int = 0
     anchors: AnchorPlacement | None = None
     features: FeatureRecipe | None = None
+    network: str | None = None
+    whitened: float | None = None
     completions: CompletionOptions | None = None
     energy: EnergyOptions | None = None
 
@@ -63,6 +69,10 @@ class EvaluationOptions:
             raise UserError(
                 "evaluation.features and evaluation.layers are both given: layers is an option of"
                 " hidden-state features; give it to the recipe in features instead"
+            )
+        if self.whitened is not None and not 0 < self.whitened <= 1:
+            raise UserError(
+                f"evaluation.whitened is {self.whitened}: a shrinkage is above 0 and at most 1"
             )
 
     def build(
@@ -98,6 +108,7 @@ class EvaluationOptions:
             else self.features(network, texts),
             self.batch_size,
             self.seed,
+            self.whitened,
         )
         if self.completions is None:
             return held_out

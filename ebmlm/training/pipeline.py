@@ -25,6 +25,7 @@ from ebmlm.training.preflight import check_adapters, check_objective, check_outp
 from ebmlm.training.run_folder import RunFolder
 from ebmlm.training.start import (
     check_start,
+    load_measured,
     load_policy,
     trainable_parameters,
     weights_in_words,
@@ -125,7 +126,8 @@ class Pipeline:
         text = self.data.prepare(tokeniser)
         with self._autocast(policy):
             objective = built_objective(self.objective, policy, text.texts)
-            evaluation = self.evaluation.build(policy.frozen(), text.texts, objective)
+            network = self._network(policy)
+            evaluation = self.evaluation.build(network, text.texts, objective)
         empty = check_objective(objective, text.train)
         check_objective(objective, text.validation)
         with self._autocast(policy):
@@ -187,6 +189,34 @@ class Pipeline:
             folder.write_summary(summary)
             folder.draw(before, after, trainer.state.global_step, console)
         return Outcome(before, after, written_before, written_after, summary)
+
+    def measured(self) -> EvaluationReport:
+        """Measure the model as it starts on the held-out rows; nothing is trained or written.
+
+        Raises:
+            UserError: for bad input.
+        """
+        from accelerate import PartialState
+
+        policy, tokeniser = load_measured(
+            self.model,
+            PartialState().device,
+            precision=self.training.precision,
+            quantization_config=self.quantization_config,
+        )
+        policy.check_length(self.data.length)
+        text = self.data.prepare(tokeniser)
+        with self._autocast(policy):
+            evaluation = self.evaluation.build(self._network(policy), text.texts)
+            return evaluation(policy, text.validation, device=policy.device)
+
+    def _network(self, policy: TransformersLanguageModel) -> LanguageModel:
+        """Whose hidden states held-out text is measured in."""
+        name = self.evaluation.network
+        if name is None or name == self.model:
+            return policy.frozen()
+        network, _ = load_measured(name, policy.device, precision=self.training.precision)
+        return network.frozen()
 
     def _autocast(self, policy: TransformersLanguageModel) -> torch.autocast:
         enabled = self.training.precision.uses_bfloat16()

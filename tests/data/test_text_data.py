@@ -64,12 +64,15 @@ def test_parts_are_disjoint_and_counted(tokenizer: PreTrainedTokenizerFast) -> N
 
 
 def test_few_rows_speak_for_many_documents(tokenizer: PreTrainedTokenizerFast) -> None:
-    data = TextData(Numbered(lines=300), length=20, train_rows=40, validation_rows=10)
+    split = HashSplit(0.2, test=0.3)
+    data = TextData(Numbered(lines=300), 20, split, train_rows=40, validation_rows=10, test_rows=7)
     prepared = data.prepare(tokenizer)
-    assert (len(prepared.train), len(prepared.validation)) == (40, 10)
+    parts = prepared.train, prepared.validation, prepared.test
+    assert [len(part) for part in parts] == [40, 10, 7]
     # Whole documents would fill 40 rows of 20 tokens with a single one.
     assert len(origins(prepared.train, tokenizer)) >= 5
     assert len(origins(prepared.validation, tokenizer)) >= 2
+    assert len(origins(prepared.test, tokenizer)) >= 2
 
 
 def test_unbounded_rows_keep_documents_whole(tokenizer: PreTrainedTokenizerFast) -> None:

@@ -84,7 +84,7 @@ def test_the_feature_matching_loss_is_unbiased() -> None:
     for group in itertools.product(range(len(listed)), repeat=2):
         chosen = torch.tensor(group)
         rollouts = group_rollouts(batch, 4, listed[chosen], Categorical())
-        found = measure._matching(rollouts)["feature_matching_loss"]
+        found = measure._matching(features(rollouts), rollouts.anchor_mask)["feature_matching_loss"]
         expected += float(probabilities[chosen].prod() * found[0, 0])
     assert expected == pytest.approx(float(exact), abs=1e-10)
     assert feature_matching_terms(seen, everything.anchor_mask).samples == len(listed)
