@@ -1,0 +1,132 @@
+"""The arms of the study: each a composition, with where it starts and how long it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
+
+from ebmlm.data import PairData
+from ebmlm.distribution import Categorical
+from ebmlm.energies import inner_product
+from ebmlm.estimators import RLOO, GroupNorm
+from ebmlm.features import (
+    Depths,
+    MeanToken,
+    NoWhitening,
+    RunningMetricWhitening,
+)
+from ebmlm.language_model import LanguageModel
+from ebmlm.objectives import Objective, recipes
+from ebmlm.samplers import CompletionAnchors, StridedAnchors
+from ebmlm.samplers.anchors import AnchorPlacement
+from ebmlm.texts import Texts
+from ebmlm.training.pipeline import Pipeline
+
+__all__ = ["ARMS", "MAIN", "RATES", "VARIANTS", "Arm"]
+
+Recipe: TypeAlias = Callable[[LanguageModel, Texts], Objective]
+
+RATES = (1e-5, 3e-5, 1e-4)
+"""Learning rates that every tuned arm is given a short run at."""
+
+COMPUTE = 3.0
+"""Steps of cross-entropy alone that take as long as one of EBFT, about."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to train.
+
+    Attributes:
+        recipe: the objective, given the task's pipeline.
+        rate_of: the arm whose learning rate it takes; its own name where it is tuned itself.
+        length: training steps, as a multiple of the task's.
+        start: the arm whose checkpoint, of the same seed, it starts from; None for the base model.
+        verified: whether it needs a verifier.
+    """
+
+    recipe: Callable[[Pipeline], Recipe]
+    rate_of: str
+    length: float = 1.0
+    start: str | None = None
+    verified: bool = False
+
+
+def anchors(task: Pipeline, stride: int | None = None) -> AnchorPlacement:
+    """Every 8 tokens of text, or every 4 of a completion; another stride is that many times it."""
+    times = 1 if stride is None else stride
+    if isinstance(task.data, PairData):
+        return CompletionAnchors(4 * times, 0)
+    return StridedAnchors(8 * times, 8)
+
+
+def ebft(times: int = 1, **options: Any) -> Callable[[Pipeline], Recipe]:
+    """The paper's setting, with other options where they are given."""
+
+    def of(task: Pipeline) -> Recipe:
+        return partial(recipes.ebft, **{"anchors": anchors(task, times), **options})
+
+    return of
+
+
+def rlvr(task: Pipeline, **options: Any) -> Recipe:
+    """Whole completions, drawn as long as they are evaluated, by the task's own verifier."""
+    completions = task.evaluation.completions
+    assert completions is not None, "RLVR runs on tasks with a verifier"
+    return partial(
+        recipes.rlvr,
+        verifier=completions.verifier,
+        horizon=completions.horizon,
+        samples=8,
+        **options,
+    )
+
+
+def sft(task: Pipeline) -> Recipe:
+    """Cross-entropy alone."""
+    return recipes.sft
+
+
+MAIN = {
+    "sft": Arm(sft, "sft"),
+    # So many steps as take the seconds of EBFT's: measured, docs/results.md.
+    "sft_compute": Arm(sft, "sft", length=COMPUTE),
+    "rlvr": Arm(rlvr, "rlvr", verified=True),
+    "ebft_gamma_0": Arm(ebft(cross_entropy=0.0), "ebft_gamma_0"),
+    "ebft": Arm(ebft(), "ebft"),
+    "ebft_gamma_0.1": Arm(ebft(cross_entropy=0.1), "ebft_gamma_0.1"),
+    "ebft_from_sft": Arm(ebft(), "ebft", start="sft"),
+    "rlvr_from_sft": Arm(rlvr, "rlvr", start="sft", verified=True),
+}
+"""The arms that the claim is about; gamma is 0.03 where nothing else is said."""
+
+VARIANTS = {
+    "gamma_0.3": ebft(cross_entropy=0.3),
+    "gamma_1": ebft(cross_entropy=1.0),
+    "no_whitening": ebft(whitening=NoWhitening()),
+    "no_whitening_inner_product": ebft(whitening=NoWhitening(), similarity=inner_product),
+    "unbiased": ebft(whitening=NoWhitening(), similarity=inner_product, estimator=RLOO()),
+    "metric": ebft(whitening=RunningMetricWhitening()),
+    "metric_inner_product": ebft(whitening=RunningMetricWhitening(), similarity=inner_product),
+    "group_norm": ebft(estimator=GroupNorm()),
+    "samples_8": ebft(2, samples=8),
+    "samples_16": ebft(4, samples=16),
+    "horizon_4": ebft(horizon=4),
+    "horizon_16": ebft(horizon=16),
+    "temperature_0.7": ebft(distribution=Categorical(0.7)),
+    "kl": ebft(kl=0.05),
+    "mean_token": ebft(pooling=MeanToken()),
+    "deep": ebft(layers=Depths([0.5, 0.75, 1.0])),
+}
+"""EBFT with one thing changed, at its learning rate."""
+
+ARMS = {
+    **MAIN,
+    **{name: Arm(recipe, "ebft") for name, recipe in VARIANTS.items()},
+    # The second half of training with rollouts of twice the length.
+    "half": Arm(ebft(), "ebft", length=0.5),
+    "horizon_late": Arm(ebft(horizon=16), "ebft", length=0.5, start="half"),
+}
+"""Every arm by its name."""
