@@ -42,7 +42,8 @@ def report(pipeline: Pipeline) -> int:
         f"{summary['steps']} steps, {summary['seconds']:.0f} s,"
         f" {summary['sequences']} held-out sequences"
     )
-    console.print(continuation_table(outcome.written_before, outcome.written_after))
+    if outcome.written_after:
+        console.print(continuation_table(outcome.written_before, outcome.written_after))
     console.print(comparison_table(summary, title))
     console.print(f"written to {pipeline.output}/: checkpoint, metrics.jsonl, summary.json, curves")
     return 0

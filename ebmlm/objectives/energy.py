@@ -79,5 +79,5 @@ class EnergyObjective(Objective):
 
     def counts(self, batch: SequenceBatch) -> ItemCounts:
         """See :meth:`Objective.counts`."""
-        _, mask = self.sampler.anchors(batch, self.sampler.horizon)
-        return ItemCounts(int(mask.sum()), int(batch.target_mask().sum()))
+        anchors = self.sampler.anchors.counts(batch, self.sampler.horizon)
+        return ItemCounts(int(anchors.sum()), int(batch.target_mask().sum()))

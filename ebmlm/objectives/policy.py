@@ -117,8 +117,8 @@ class PolicyObjective(Objective):
 
     def counts(self, batch: SequenceBatch) -> ItemCounts:
         """See :meth:`Objective.counts`."""
-        _, mask = self.sampler.anchors(batch, self.sampler.horizon)
-        return ItemCounts(int(mask.sum()), int(batch.target_mask().sum()))
+        anchors = self.sampler.anchors.counts(batch, self.sampler.horizon)
+        return ItemCounts(int(anchors.sum()), int(batch.target_mask().sum()))
 
     def _scores(self, rollouts: Rollouts, policy: torch.Tensor) -> Scores:
         if self.reference is None or not self.energy.needs_reference:

@@ -15,6 +15,7 @@ from ebmlm.samplers.block_parallel import BlockParallelSampler
 from ebmlm.samplers.randomness import sequence_uniforms
 from ebmlm.samplers.replay import Priority, ReplaySampler, UniformPriority
 from ebmlm.samplers.replay_buffer import ReplayBuffer
+from ebmlm.samplers.surprising_anchors import SurprisingAnchors
 
 __all__ = [
     "AnchorPlacement",
@@ -28,6 +29,7 @@ __all__ = [
     "ReplaySampler",
     "Sampler",
     "StridedAnchors",
+    "SurprisingAnchors",
     "UniformPriority",
     "sequence_uniforms",
 ]

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from ebmlm.errors import UserError
 from ebmlm.rollouts import SequenceBatch
@@ -25,6 +26,15 @@ class AnchorPlacement(ABC):
             batch: real text.
             horizon: tokens of a rollout at most.
         """
+
+    def counts(self, batch: SequenceBatch, horizon: int) -> Tensor:
+        """Return how many valid anchors each sequence of a batch has, (batch,).
+
+        Args:
+            batch: real text.
+            horizon: tokens of a rollout at most.
+        """
+        return self(batch, horizon)[1].sum(1)
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ class EvaluationOptions:
             is measured besides: that of the held-out text's own features; null for not at all.
         completions: how whole completions are written and verified, for prompt-completion pairs;
             null for not at all.
+        written: held-out openings that are continued before and after training, to read.
         energy: how an energy that the objective trains is measured, in place of the language model,
             which stays as it is; null where the objective trains none.
     """
@@ -62,6 +63,7 @@ class EvaluationOptions:
     network: str | None = None
     whitened: float | None = None
     completions: CompletionOptions | None = None
+    written: int = 2
     energy: EnergyOptions | None = None
 
     def __post_init__(self) -> None:
@@ -70,6 +72,8 @@ class EvaluationOptions:
                 "evaluation.features and evaluation.layers are both given: layers is an option of"
                 " hidden-state features; give it to the recipe in features instead"
             )
+        if self.written < 0:
+            raise UserError(f"evaluation.written is {self.written}: it must be at least 0 openings")
         if self.whitened is not None and not 0 < self.whitened <= 1:
             raise UserError(
                 f"evaluation.whitened is {self.whitened}: a shrinkage is above 0 and at most 1"

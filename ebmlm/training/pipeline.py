@@ -262,8 +262,11 @@ class Pipeline:
     def _write(
         self, trainer: EBMTrainer, tokeniser: PreTrainedTokenizerBase, text: PreparedData
     ) -> list[Continuation]:
-        # Two that are far apart: neighbours may come from one document.
-        rows = [text.validation[index] for index in {0, len(text.validation) // 2}]
+        # Far apart: neighbours may come from one document.
+        number = min(self.evaluation.written, len(text.validation))
+        rows = [text.validation[place * len(text.validation) // number] for place in range(number)]
+        if not rows:
+            return []
         distribution = self.evaluation.distribution or Categorical()
         with trainer.inference():
             return continuations(

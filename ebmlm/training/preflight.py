@@ -125,8 +125,8 @@ def check_objective(objective: Objective, rows: TextRows) -> int:
         stop = min(start + _ROWS_AT_ONCE, len(rows))
         batch = collate([rows[index] for index in range(start, stop)])
         total = total + objective.counts(batch)
-        _, mask = objective.sampler.anchors(batch, objective.sampler.horizon)
-        empty += int((~mask.any(dim=1)).sum())
+        anchors = objective.sampler.anchors.counts(batch, objective.sampler.horizon)
+        empty += int((anchors == 0).sum())
     if not total.anchors:
         raise UserError(
             f"no valid anchor in any of {len(rows)} training sequences: no window of"

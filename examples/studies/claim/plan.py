@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -105,11 +106,13 @@ class Study:
     Attributes:
         output: the folder of all runs.
         rate_share: length of a run that a learning rate is tried with, in runs of full length.
+        curve_seed: the seed whose runs of full length are measured on the way, too.
         changes: of the tasks' configurations, as on the command line.
     """
 
     output: Path
     rate_share: float = 1 / 3
+    curve_seed: int = 0
     changes: tuple[str, ...] = ()
 
     def runs(self, tasks: Iterable[str], arms: Iterable[str], seeds: Iterable[int]) -> list[Run]:
@@ -145,6 +148,14 @@ class Study:
         folder = run.folder(self.output)
         return folder.summary.exists() if run.arm else folder.after.exists()
 
+    def error(self, run: Run) -> Path:
+        """Where it is kept why a run failed; it is tried again once that is deleted."""
+        return run.folder(self.output).path / "error.txt"
+
+    def over(self, run: Run) -> bool:
+        """Whether it is done, or has failed."""
+        return self.done(run) or self.error(run).exists()
+
     def pipeline(self, run: Run) -> Pipeline:
         """Return what a run of an arm does."""
         assert run.arm is not None
@@ -156,6 +167,9 @@ class Study:
             learning_rate=self.rate(run.task, arm) if run.rate is None else run.rate,
             seed=run.seed,
         )
+        if run.final and run.seed == self.curve_seed:
+            third = max(1, training.steps // 3)
+            training = dataclasses.replace(training, evaluate_every=third)
         return dataclasses.replace(
             given,
             data=Part(run.task, given.data, run.final),
@@ -194,14 +208,20 @@ class Study:
 
     def write_plan(self) -> None:
         """Keep what the runs are told, and refuse a folder with runs that were told otherwise."""
-        plan = {"rate_share": self.rate_share, "changes": list(self.changes)}
+        plan = {
+            "rate_share": self.rate_share,
+            "curve_seed": self.curve_seed,
+            "changes": list(self.changes),
+        }
         path = self.output / "plan.json"
         if path.exists():
             known = json.loads(path.read_text(encoding="utf-8"))
             if known != plan:
                 raise SystemExit(f"{self.output} holds runs with {known}: name another folder")
         self.output.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(plan) + "\n", encoding="utf-8")
+        partial = path.with_suffix(f".{os.getpid()}")  # Others may write it at the same time.
+        partial.write_text(json.dumps(plan) + "\n", encoding="utf-8")
+        partial.replace(path)
 
 
 def _verified(given: Pipeline) -> bool:
