@@ -19,7 +19,14 @@ from ebmlm.objectives.base import Objective
 from ebmlm.rollouts import SequenceBatch
 from ebmlm.typing import Row, RowFeature
 
-__all__ = ["SignalToNoise", "gradient_sketches", "signal_to_noise"]
+__all__ = [
+    "NoiseSources",
+    "SignalToNoise",
+    "expected_cosine",
+    "gradient_sketches",
+    "noise_sources",
+    "signal_to_noise",
+]
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,27 @@ class SignalToNoise:
     batches: int
 
 
+@dataclass(frozen=True)
+class NoiseSources:
+    """Where the noise of one batch's gradient comes from.
+
+    Attributes:
+        signal: squared length of the expected gradient, estimated without bias.
+        text: variance of the gradient over batches of text, expected over what is drawn in each.
+        draws: its mean variance over what is drawn, given the text: what more rollouts would lower.
+        ratio: signal by both together.
+        standard_error: of the ratio, by the jackknife over batches.
+        batches: how many there were.
+    """
+
+    signal: float
+    text: float
+    draws: float
+    ratio: float
+    standard_error: float
+    batches: int
+
+
 def gradient_sketches(
     objective: Objective,
     model: LanguageModel,
@@ -50,6 +78,7 @@ def gradient_sketches(
     *,
     width: int = 1 << 20,
     seed: int = 0,
+    draws: int | None = None,
 ) -> RowFeature:
     """Return a sketch (row, feature) of the objective's gradient on each batch; nothing is trained.
 
@@ -63,31 +92,35 @@ def gradient_sketches(
         batches: at least two.
         width: numbers a sketch has.
         seed: of draws and signs.
+        draws: of the draws alone, where the same batches are drawn again; ``seed`` by default.
     """
     sketches = []
+    drawn = seed if draws is None else draws
     for number, batch in enumerate(batches):
         for parameter in parameters:
             parameter.grad = None
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + number)
+        generator = torch.Generator().manual_seed(drawn * 1_000_003 + number)
         objective.loss(model, batch, generator=generator).loss.backward()
         sketches.append(_sketch(parameters, width, seed))
     for parameter in parameters:
         parameter.grad = None
     if len(sketches) < 2:
         raise UserError(f"{len(sketches)} batches: noise is what differs between at least 2")
-    return torch.stack(sketches)
+    return torch.stack(sketches).cpu()
 
 
 def _sketch(parameters: Sequence[nn.Parameter], width: int, seed: int) -> Row:
     generator = torch.Generator().manual_seed(seed)
-    sketch = torch.zeros(width)
+    device = parameters[0].device
+    sketch = torch.zeros(width, device=device)
     place = 0
     for parameter in parameters:
         signs = torch.randint(2, (parameter.numel(),), generator=generator, dtype=torch.int8)
         if parameter.grad is None:
             place += parameter.numel()
             continue
-        values = parameter.grad.detach().flatten().float().cpu() * (2 * signs - 1)
+        # Signs are drawn on the CPU, so that they are the same wherever the model is.
+        values = parameter.grad.detach().flatten().float() * (2 * signs.to(device) - 1)
         start = place % width
         folded = nn.functional.pad(values, (start, -(start + len(values)) % width))
         sketch += folded.view(-1, width).sum(0)
@@ -111,6 +144,71 @@ def signal_to_noise(sketches: RowFeature) -> SignalToNoise:
     left_out = torch.tensor([_ratio(*_moments(_without(gram, row))) for row in range(count)])
     spread = (count - 1) / count * (left_out - left_out.mean()).square().sum()
     return SignalToNoise(signal, noise, _ratio(signal, noise), float(spread.sqrt()), count)
+
+
+def noise_sources(sketches: Sequence[RowFeature]) -> NoiseSources:
+    """Return signal and noise from gradients (row, feature) of the same batches, drawn twice.
+
+    With g_bi of draw b on batch i: ``g_1i . g_2j`` has the squared length of the expected gradient
+    as its expectation, ``g_1i . g_2i`` the variance over texts on top of it, and ``|g_bi|^2`` that
+    of what is drawn besides.
+
+    Raises:
+        UserError: for other than two draws, or fewer than three batches.
+    """
+    if len(sketches) != 2:
+        raise UserError(f"{len(sketches)} draws of each batch: two tell text and draws apart")
+    first, second = (one.double() for one in sketches)
+    count = len(first)
+    if count < 3:
+        raise UserError(f"{count} batches: give the same ones, at least 3, twice")
+    grams = first @ first.mT, second @ second.mT, first @ second.mT
+    signal, text, draws = _sources(*grams)
+    left_out = []
+    for row in range(count):
+        a, b, c = _sources(*(_without(gram, row) for gram in grams))
+        left_out.append(_ratio(a, b + c))
+    ratios = torch.tensor(left_out)
+    spread = (count - 1) / count * (ratios - ratios.mean()).square().sum()
+    return NoiseSources(
+        signal, text, draws, _ratio(signal, text + draws), float(spread.sqrt()), count
+    )
+
+
+def expected_cosine(left: Sequence[RowFeature], right: Sequence[RowFeature]) -> float:
+    """Return the cosine between two expected gradients, from draws (row, feature) of each.
+
+    Of products of different batches alone: neither the noise of a gradient nor what two of them
+    have in common because they saw the same batch counts. Not a number where there is so much of it
+    that a squared length comes out below zero.
+
+    Args:
+        left: gradients of one objective, of the same batches, once for each draw.
+        right: of another one, on the same batches in the same order.
+    """
+    products = [
+        sum(_apart(a.double() @ b.double().mT) for a in one for b in other)
+        / (len(one) * len(other))
+        for one, other in ((left, right), (left, left), (right, right))
+    ]
+    across, *lengths = products
+    if min(lengths) <= 0:
+        return float("nan")
+    return across / (lengths[0] * lengths[1]) ** 0.5
+
+
+def _apart(gram: Tensor) -> float:
+    """Mean of what stands off the diagonal."""
+    count = len(gram)
+    return float(gram.sum() - gram.trace()) / (count * (count - 1))
+
+
+def _sources(first: Tensor, second: Tensor, across: Tensor) -> tuple[float, float, float]:
+    count = len(first)
+    signal = sum(_apart(gram) for gram in (first, second, across)) / 3
+    same_text = float(across.trace()) / count
+    same_draw = float(first.trace() + second.trace()) / (2 * count)
+    return signal, same_text - signal, same_draw - same_text
 
 
 def _moments(gram: Tensor) -> tuple[float, float]:

@@ -8,7 +8,12 @@ from torch import nn
 
 from ebmlm.errors import UserError
 from ebmlm.estimators import Estimate
-from ebmlm.evaluation.gradient_noise import gradient_sketches, signal_to_noise
+from ebmlm.evaluation.gradient_noise import (
+    expected_cosine,
+    gradient_sketches,
+    noise_sources,
+    signal_to_noise,
+)
 from ebmlm.language_model import LanguageModel
 from ebmlm.objectives import CrossEntropy, ItemCounts, Objective
 from ebmlm.rollouts import SequenceBatch
@@ -97,3 +102,51 @@ def test_too_few() -> None:
         gradient_sketches(_Noisy(parameters, 1, 1), MODEL, parameters, [BATCH], width=8)
     with pytest.raises(UserError, match="2 gradients"):
         signal_to_noise(torch.zeros(2, 4))
+
+
+def test_text_and_draws_are_told_apart() -> None:
+    """Gradients of a known mean, with noise of known variance from either source."""
+    generator = torch.Generator().manual_seed(5)
+    batches, width, mean = 400, 30, 2.0
+
+    def normal(scale: float) -> torch.Tensor:
+        return scale * torch.randn(batches, width, generator=generator, dtype=torch.float64)
+
+    expected = torch.zeros(width, dtype=torch.float64)
+    expected[0] = mean
+    text = normal(0.5)
+    found = noise_sources([expected + text + normal(1.5) for _ in range(2)])
+    assert found.signal == pytest.approx(mean**2, rel=0.1)
+    assert found.text == pytest.approx(0.25 * width, rel=0.15)
+    assert found.draws == pytest.approx(2.25 * width, rel=0.05)
+    assert abs(found.ratio - mean**2 / (2.5 * width)) < 4 * found.standard_error
+
+
+def test_without_randomness_all_noise_is_of_the_text() -> None:
+    gradients = torch.randn(6, 9, generator=torch.Generator().manual_seed(6))
+    found, plain = noise_sources([gradients, gradients]), signal_to_noise(gradients)
+    assert found.draws == pytest.approx(0.0, abs=1e-12)
+    assert (found.signal, found.text) == pytest.approx((plain.signal, plain.noise))
+    assert found.ratio == pytest.approx(plain.ratio)
+
+
+def test_sources_need_two_draws_of_the_same_batches() -> None:
+    with pytest.raises(UserError, match="1 draws of each batch"):
+        noise_sources([torch.ones(4, 2)])
+    with pytest.raises(UserError, match="2 batches: give the same ones, at least 3, twice"):
+        noise_sources([torch.ones(2, 2)] * 2)
+
+
+def test_cosines_leave_out_what_the_same_batches_have_in_common() -> None:
+    generator = torch.Generator().manual_seed(7)
+    batches, width = 300, 40
+    common = torch.randn(batches, width, generator=generator, dtype=torch.float64)
+    one, other = torch.zeros(2, width, dtype=torch.float64)
+    one[0], other[:2] = 3.0, 3.0
+    found = expected_cosine([one + common] * 2, [other + common] * 2)
+    assert found == pytest.approx(0.5**0.5, abs=0.1)
+    both = torch.nn.functional.cosine_similarity(
+        (one + common).mean(0), (other + common).mean(0), 0
+    )
+    assert expected_cosine([one + common] * 2, [one + common] * 2) == pytest.approx(1.0)
+    assert both > found
