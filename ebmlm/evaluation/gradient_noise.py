@@ -96,12 +96,13 @@ def gradient_sketches(
     """
     sketches = []
     drawn = seed if draws is None else draws
+    signs = _signs(parameters, seed)
     for number, batch in enumerate(batches):
         for parameter in parameters:
             parameter.grad = None
         generator = torch.Generator().manual_seed(drawn * 1_000_003 + number)
         objective.loss(model, batch, generator=generator).loss.backward()
-        sketches.append(_sketch(parameters, width, seed))
+        sketches.append(_sketch(parameters, width, signs))
     for parameter in parameters:
         parameter.grad = None
     if len(sketches) < 2:
@@ -109,21 +110,26 @@ def gradient_sketches(
     return torch.stack(sketches).cpu()
 
 
-def _sketch(parameters: Sequence[nn.Parameter], width: int, seed: int) -> Row:
+def _signs(parameters: Sequence[nn.Parameter], seed: int) -> list[Tensor]:
+    """A sign for every number of every parameter, drawn on the CPU: the same on any device."""
     generator = torch.Generator().manual_seed(seed)
-    device = parameters[0].device
-    sketch = torch.zeros(width, device=device)
+    return [
+        (2 * torch.randint(2, (one.numel(),), generator=generator, dtype=torch.int8) - 1).to(
+            one.device
+        )
+        for one in parameters
+    ]
+
+
+def _sketch(parameters: Sequence[nn.Parameter], width: int, signs: Sequence[Tensor]) -> Row:
+    sketch = torch.zeros(width, device=parameters[0].device)
     place = 0
-    for parameter in parameters:
-        signs = torch.randint(2, (parameter.numel(),), generator=generator, dtype=torch.int8)
-        if parameter.grad is None:
-            place += parameter.numel()
-            continue
-        # Signs are drawn on the CPU, so that they are the same wherever the model is.
-        values = parameter.grad.detach().flatten().float() * (2 * signs.to(device) - 1)
-        start = place % width
-        folded = nn.functional.pad(values, (start, -(start + len(values)) % width))
-        sketch += folded.view(-1, width).sum(0)
+    for parameter, own in zip(parameters, signs, strict=True):
+        if parameter.grad is not None:
+            values = parameter.grad.detach().flatten().float() * own
+            start = place % width
+            folded = nn.functional.pad(values, (start, -(start + len(values)) % width))
+            sketch += folded.view(-1, width).sum(0)
         place += parameter.numel()
     return sketch
 
