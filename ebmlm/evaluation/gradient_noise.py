@@ -19,7 +19,14 @@ from ebmlm.objectives.base import Objective
 from ebmlm.rollouts import SequenceBatch
 from ebmlm.typing import Row, RowFeature
 
-__all__ = ["SignalToNoise", "gradient_sketches", "signal_to_noise"]
+__all__ = [
+    "Agreement",
+    "CountSketch",
+    "SignalToNoise",
+    "agreement",
+    "gradient_sketches",
+    "signal_to_noise",
+]
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,75 @@ class SignalToNoise:
     batches: int
 
 
+@dataclass(frozen=True)
+class Agreement:
+    """Of two expected gradients, from estimates of both on the same batches.
+
+    Attributes:
+        cosine: between them, without the noise that estimates have in common; not a number where
+            either has no signal.
+        cosine_error: its standard error, by the jackknife over batches.
+        length_ratio: length of the first by length of the second; not a number likewise.
+        length_ratio_error: its standard error, likewise.
+    """
+
+    cosine: float
+    cosine_error: float
+    length_ratio: float
+    length_ratio_error: float
+
+
+class CountSketch:
+    """Folds the gradients of parameters, with random signs, into a vector of ``width`` numbers.
+
+    Signs are drawn on the CPU, so that they are the same wherever the parameters are, and kept
+    beside the parameters, a byte each.
+
+    Args:
+        parameters: whose gradients.
+        width: numbers a sketch has.
+        seed: of the signs.
+    """
+
+    def __init__(
+        self, parameters: Sequence[nn.Parameter], width: int = 1 << 20, seed: int = 0
+    ) -> None:
+        self.parameters = tuple(parameters)
+        self.width = width
+        generator = torch.Generator().manual_seed(seed)
+        self._signs = [
+            (2 * _bits(parameter.numel(), generator) - 1).to(parameter.device)
+            for parameter in self.parameters
+        ]
+
+    def __call__(self) -> Row:
+        """Return the sketch (feature,) of the gradients that the parameters hold now, on the CPU.
+
+        A parameter without a gradient counts as zero.
+        """
+        sketches: dict[torch.device, Tensor] = {}
+        place = 0
+        for parameter, signs in zip(self.parameters, self._signs, strict=True):
+            if parameter.grad is not None:
+                values = parameter.grad.detach().flatten().float() * signs
+                start = place % self.width
+                padding = (start, -(start + len(values)) % self.width)
+                folded = nn.functional.pad(values, padding).view(-1, self.width).sum(0)
+                before = sketches.get(folded.device)
+                sketches[folded.device] = folded if before is None else before + folded
+            place += parameter.numel()
+        return sum((one.cpu() for one in sketches.values()), torch.zeros(self.width))
+
+    def clear(self) -> None:
+        """Drop the gradients that the parameters hold."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+
+def _bits(count: int, generator: torch.Generator) -> Tensor:
+    return torch.randint(2, (count,), generator=generator, dtype=torch.int8)
+
+
 def gradient_sketches(
     objective: Objective,
     model: LanguageModel,
@@ -50,6 +126,7 @@ def gradient_sketches(
     *,
     width: int = 1 << 20,
     seed: int = 0,
+    sketch: CountSketch | None = None,
 ) -> RowFeature:
     """Return a sketch (row, feature) of the objective's gradient on each batch; nothing is trained.
 
@@ -63,36 +140,23 @@ def gradient_sketches(
         batches: at least two.
         width: numbers a sketch has.
         seed: of draws and signs.
+        sketch: of these parameters, in place of a new one of ``width`` and ``seed``: its signs need
+            not be drawn anew for each objective.
+
+    Raises:
+        UserError: for fewer than two batches.
     """
+    sketch = CountSketch(parameters, width, seed) if sketch is None else sketch
     sketches = []
     for number, batch in enumerate(batches):
-        for parameter in parameters:
-            parameter.grad = None
+        sketch.clear()
         generator = torch.Generator().manual_seed(seed * 1_000_003 + number)
         objective.loss(model, batch, generator=generator).loss.backward()
-        sketches.append(_sketch(parameters, width, seed))
-    for parameter in parameters:
-        parameter.grad = None
+        sketches.append(sketch())
+    sketch.clear()
     if len(sketches) < 2:
         raise UserError(f"{len(sketches)} batches: noise is what differs between at least 2")
     return torch.stack(sketches)
-
-
-def _sketch(parameters: Sequence[nn.Parameter], width: int, seed: int) -> Row:
-    generator = torch.Generator().manual_seed(seed)
-    sketch = torch.zeros(width)
-    place = 0
-    for parameter in parameters:
-        signs = torch.randint(2, (parameter.numel(),), generator=generator, dtype=torch.int8)
-        if parameter.grad is None:
-            place += parameter.numel()
-            continue
-        values = parameter.grad.detach().flatten().float().cpu() * (2 * signs - 1)
-        start = place % width
-        folded = nn.functional.pad(values, (start, -(start + len(values)) % width))
-        sketch += folded.view(-1, width).sum(0)
-        place += parameter.numel()
-    return sketch
 
 
 def signal_to_noise(sketches: RowFeature) -> SignalToNoise:
@@ -109,8 +173,47 @@ def signal_to_noise(sketches: RowFeature) -> SignalToNoise:
     gram = sketches.double() @ sketches.double().mT
     signal, noise = _moments(gram)
     left_out = torch.tensor([_ratio(*_moments(_without(gram, row))) for row in range(count)])
-    spread = (count - 1) / count * (left_out - left_out.mean()).square().sum()
-    return SignalToNoise(signal, noise, _ratio(signal, noise), float(spread.sqrt()), count)
+    return SignalToNoise(signal, noise, _ratio(signal, noise), _jackknife(left_out), count)
+
+
+def agreement(left: RowFeature, right: RowFeature) -> Agreement:
+    """Compare two expected gradients by sketches (row, feature) of both, row by row of one batch.
+
+    Inner products are taken between different batches only: two estimates on one batch share
+    noise, and the length of a noisy mean is mostly noise.
+
+    Raises:
+        UserError: for fewer than three rows, or another number of each.
+    """
+    count = len(left)
+    if count < 3 or len(right) != count:
+        raise UserError(
+            f"{count} and {len(right)} gradients: give at least 3, and as many of either"
+        )
+    both = torch.cat([left, right]).double()
+    gram = (both @ both.mT).view(2, count, 2, count).transpose(1, 2)
+    kept = [torch.arange(count) != row for row in range(count)]
+    left_out = torch.tensor(
+        [_compared(gram[:, :, rows][..., rows]) for rows in kept], dtype=torch.float64
+    )
+    cosine, ratio = _compared(gram)
+    return Agreement(cosine, _jackknife(left_out[:, 0]), ratio, _jackknife(left_out[:, 1]))
+
+
+def _compared(gram: Tensor) -> tuple[float, float]:
+    """Cosine and ratio of lengths, of the products (left or right, left or right, row, row)."""
+    count = gram.shape[-1]
+    between = gram.sum((-1, -2)) - gram.diagonal(dim1=-2, dim2=-1).sum(-1)
+    (first, inner), (_, second) = (between / (count * (count - 1))).tolist()
+    if first <= 0 or second <= 0:
+        return float("nan"), float("nan")
+    return inner / (first * second) ** 0.5, (first / second) ** 0.5
+
+
+def _jackknife(left_out: Tensor) -> float:
+    """Standard error of what has these values (row,) without each row in turn."""
+    count = len(left_out)
+    return float(((count - 1) / count * (left_out - left_out.mean()).square().sum()).sqrt())
 
 
 def _moments(gram: Tensor) -> tuple[float, float]:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
 from ebmlm.errors import UserError
 from ebmlm.estimators import Estimate
-from ebmlm.evaluation.gradient_noise import gradient_sketches, signal_to_noise
+from ebmlm.evaluation.gradient_noise import (
+    CountSketch,
+    agreement,
+    gradient_sketches,
+    signal_to_noise,
+)
 from ebmlm.language_model import LanguageModel
 from ebmlm.objectives import CrossEntropy, ItemCounts, Objective
 from ebmlm.rollouts import SequenceBatch
@@ -89,6 +96,69 @@ def test_the_same_seed_draws_the_same() -> None:
     two = gradient_sketches(CrossEntropy(), MODEL, parameters, batches, width=64)
     assert torch.equal(one, two)
     assert one.any()
+
+
+def test_a_sketch_kept_for_several_objectives_changes_nothing() -> None:
+    parameters = _parameters()
+    kept = CountSketch(parameters, 64, seed=3)
+    for signal in (0.1, 0.4):
+        objective = _Noisy(parameters, signal, 0.5)
+        anew = gradient_sketches(objective, MODEL, parameters, [BATCH] * 3, width=64, seed=3)
+        same = gradient_sketches(objective, MODEL, parameters, [BATCH] * 3, seed=3, sketch=kept)
+        assert torch.equal(anew, same)
+
+
+def test_a_sketch_is_linear_and_takes_no_gradient_as_zero() -> None:
+    parameters = _parameters()
+    sketch = CountSketch(parameters, 32)
+    assert not sketch().any()
+    parts = []
+    for parameter in parameters:
+        sketch.clear()
+        parameter.grad = torch.randn(parameter.shape, generator=seeded(5))
+        parts.append(sketch())
+    for parameter in parameters:
+        parameter.grad = torch.randn(parameter.shape, generator=seeded(5))
+    assert torch.allclose(sketch(), parts[0] + parts[1], atol=1e-5)
+    assert parts[0].any() and parts[1].any()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_signs_are_the_same_on_every_device() -> None:
+    found = []
+    for device in ("cpu", "cuda"):
+        parameter = nn.Parameter(torch.zeros(300, device=device))
+        sketch = CountSketch([parameter], 64, seed=1)
+        parameter.grad = torch.arange(300.0, device=device)
+        found.append(sketch())
+    assert torch.equal(*found)
+
+
+def test_agreement_is_not_that_of_the_common_noise() -> None:
+    """Expected gradients at 60 degrees, one twice as long, under noise that both share."""
+    rows, size = 400, 50
+    first, second = torch.zeros(2, size).unbind()
+    first[0] = 1.0
+    second[:2] = 2 * torch.tensor([0.5, 0.75**0.5])
+    noise = torch.randn(rows, size, generator=seeded(2))
+    left, right = first + noise, second + noise
+    found = agreement(left, right)
+    assert abs(found.cosine - 0.5) < 4 * found.cosine_error
+    assert abs(found.length_ratio - 0.5) < 4 * found.length_ratio_error
+    assert 0 < found.cosine_error < 0.1 and 0 < found.length_ratio_error < 0.1
+    assert agreement(left, left).cosine == pytest.approx(1)
+
+
+def test_agreement_of_nothing_but_noise_is_none() -> None:
+    """Opposite estimates: inner products between different batches are below zero."""
+    gradients = torch.tensor([[1.0], [-1.0], [1.0], [-1.0]])
+    found = agreement(gradients, gradients)
+    assert math.isnan(found.cosine) and math.isnan(found.length_ratio)
+
+
+def test_agreement_needs_three_rows() -> None:
+    with pytest.raises(UserError, match="2 and 2 gradients"):
+        agreement(torch.zeros(2, 4), torch.zeros(2, 4))
 
 
 def test_too_few() -> None:
