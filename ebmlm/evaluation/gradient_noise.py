@@ -20,11 +20,12 @@ from ebmlm.rollouts import SequenceBatch
 from ebmlm.typing import Row, RowFeature
 
 __all__ = [
-    "NoiseSources",
+    "Agreement",
+    "CountSketch",
     "SignalToNoise",
-    "expected_cosine",
+    "agreement",
     "gradient_sketches",
-    "noise_sources",
+    "jackknife",
     "signal_to_noise",
 ]
 
@@ -50,24 +51,72 @@ class SignalToNoise:
 
 
 @dataclass(frozen=True)
-class NoiseSources:
-    """Where the noise of one batch's gradient comes from.
+class Agreement:
+    """Of two expected gradients, from estimates of both on the same batches.
 
     Attributes:
-        signal: squared length of the expected gradient, estimated without bias.
-        text: variance of the gradient over batches of text, expected over what is drawn in each.
-        draws: its mean variance over what is drawn, given the text: what more rollouts would lower.
-        ratio: signal by both together.
-        standard_error: of the ratio, by the jackknife over batches.
-        batches: how many there were.
+        cosine: between them, without the noise that estimates have in common; not a number where
+            either has no signal.
+        cosine_error: its standard error, by the jackknife over batches.
+        length_ratio: length of the first by length of the second; not a number likewise.
+        length_ratio_error: its standard error, likewise.
     """
 
-    signal: float
-    text: float
-    draws: float
-    ratio: float
-    standard_error: float
-    batches: int
+    cosine: float
+    cosine_error: float
+    length_ratio: float
+    length_ratio_error: float
+
+
+class CountSketch:
+    """Folds the gradients of parameters, with random signs, into a vector of ``width`` numbers.
+
+    Signs are drawn on the CPU, so that they are the same wherever the parameters are, and kept
+    beside the parameters, a byte each.
+
+    Args:
+        parameters: whose gradients.
+        width: numbers a sketch has.
+        seed: of the signs.
+    """
+
+    def __init__(
+        self, parameters: Sequence[nn.Parameter], width: int = 1 << 20, seed: int = 0
+    ) -> None:
+        self.parameters = tuple(parameters)
+        self.width = width
+        generator = torch.Generator().manual_seed(seed)
+        self._signs = [
+            (2 * _bits(parameter.numel(), generator) - 1).to(parameter.device)
+            for parameter in self.parameters
+        ]
+
+    def __call__(self) -> Row:
+        """Return the sketch (feature,) of the gradients that the parameters hold now, on the CPU.
+
+        A parameter without a gradient counts as zero.
+        """
+        sketches: dict[torch.device, Tensor] = {}
+        place = 0
+        for parameter, signs in zip(self.parameters, self._signs, strict=True):
+            if parameter.grad is not None:
+                values = parameter.grad.detach().flatten().float() * signs
+                start = place % self.width
+                padding = (start, -(start + len(values)) % self.width)
+                folded = nn.functional.pad(values, padding).view(-1, self.width).sum(0)
+                before = sketches.get(folded.device)
+                sketches[folded.device] = folded if before is None else before + folded
+            place += parameter.numel()
+        return sum((one.cpu() for one in sketches.values()), torch.zeros(self.width))
+
+    def clear(self) -> None:
+        """Drop the gradients that the parameters hold."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+
+def _bits(count: int, generator: torch.Generator) -> Tensor:
+    return torch.randint(2, (count,), generator=generator, dtype=torch.int8)
 
 
 def gradient_sketches(
@@ -78,6 +127,7 @@ def gradient_sketches(
     *,
     width: int = 1 << 20,
     seed: int = 0,
+    sketch: CountSketch | None = None,
     draws: int | None = None,
 ) -> RowFeature:
     """Return a sketch (row, feature) of the objective's gradient on each batch; nothing is trained.
@@ -92,46 +142,25 @@ def gradient_sketches(
         batches: at least two.
         width: numbers a sketch has.
         seed: of draws and signs.
-        draws: of the draws alone, where the same batches are drawn again; ``seed`` by default.
+        sketch: of these parameters, in place of a new one of ``width`` and ``seed``: its signs need
+            not be drawn anew for each objective.
+        draws: seed of the draws alone, to draw the same batches again; ``seed`` by default.
+
+    Raises:
+        UserError: for fewer than two batches.
     """
-    sketches = []
+    sketch = CountSketch(parameters, width, seed) if sketch is None else sketch
     drawn = seed if draws is None else draws
-    signs = _signs(parameters, seed)
+    sketches = []
     for number, batch in enumerate(batches):
-        for parameter in parameters:
-            parameter.grad = None
+        sketch.clear()
         generator = torch.Generator().manual_seed(drawn * 1_000_003 + number)
         objective.loss(model, batch, generator=generator).loss.backward()
-        sketches.append(_sketch(parameters, width, signs))
-    for parameter in parameters:
-        parameter.grad = None
+        sketches.append(sketch())
+    sketch.clear()
     if len(sketches) < 2:
         raise UserError(f"{len(sketches)} batches: noise is what differs between at least 2")
-    return torch.stack(sketches).cpu()
-
-
-def _signs(parameters: Sequence[nn.Parameter], seed: int) -> list[Tensor]:
-    """A sign for every number of every parameter, drawn on the CPU: the same on any device."""
-    generator = torch.Generator().manual_seed(seed)
-    return [
-        (2 * torch.randint(2, (one.numel(),), generator=generator, dtype=torch.int8) - 1).to(
-            one.device
-        )
-        for one in parameters
-    ]
-
-
-def _sketch(parameters: Sequence[nn.Parameter], width: int, signs: Sequence[Tensor]) -> Row:
-    sketch = torch.zeros(width, device=parameters[0].device)
-    place = 0
-    for parameter, own in zip(parameters, signs, strict=True):
-        if parameter.grad is not None:
-            values = parameter.grad.detach().flatten().float() * own
-            start = place % width
-            folded = nn.functional.pad(values, (start, -(start + len(values)) % width))
-            sketch += folded.view(-1, width).sum(0)
-        place += parameter.numel()
-    return sketch
+    return torch.stack(sketches)
 
 
 def signal_to_noise(sketches: RowFeature) -> SignalToNoise:
@@ -148,73 +177,47 @@ def signal_to_noise(sketches: RowFeature) -> SignalToNoise:
     gram = sketches.double() @ sketches.double().mT
     signal, noise = _moments(gram)
     left_out = torch.tensor([_ratio(*_moments(_without(gram, row))) for row in range(count)])
-    spread = (count - 1) / count * (left_out - left_out.mean()).square().sum()
-    return SignalToNoise(signal, noise, _ratio(signal, noise), float(spread.sqrt()), count)
+    return SignalToNoise(signal, noise, _ratio(signal, noise), jackknife(left_out), count)
 
 
-def noise_sources(sketches: Sequence[RowFeature]) -> NoiseSources:
-    """Return signal and noise from gradients (row, feature) of the same batches, drawn twice.
+def agreement(left: RowFeature, right: RowFeature) -> Agreement:
+    """Compare two expected gradients by sketches (row, feature) of both, row by row of one batch.
 
-    With g_bi of draw b on batch i: ``g_1i . g_2j`` has the squared length of the expected gradient
-    as its expectation, ``g_1i . g_2i`` the variance over texts on top of it, and ``|g_bi|^2`` that
-    of what is drawn besides.
+    Inner products are taken between different batches only: two estimates on one batch share
+    noise, and the length of a noisy mean is mostly noise.
 
     Raises:
-        UserError: for other than two draws, or fewer than three batches.
+        UserError: for fewer than three rows, or another number of each.
     """
-    if len(sketches) != 2:
-        raise UserError(f"{len(sketches)} draws of each batch: two tell text and draws apart")
-    first, second = (one.double() for one in sketches)
-    count = len(first)
-    if count < 3:
-        raise UserError(f"{count} batches: give the same ones, at least 3, twice")
-    grams = first @ first.mT, second @ second.mT, first @ second.mT
-    signal, text, draws = _sources(*grams)
-    left_out = []
-    for row in range(count):
-        a, b, c = _sources(*(_without(gram, row) for gram in grams))
-        left_out.append(_ratio(a, b + c))
-    ratios = torch.tensor(left_out)
-    spread = (count - 1) / count * (ratios - ratios.mean()).square().sum()
-    return NoiseSources(
-        signal, text, draws, _ratio(signal, text + draws), float(spread.sqrt()), count
+    count = len(left)
+    if count < 3 or len(right) != count:
+        raise UserError(
+            f"{count} and {len(right)} gradients: give at least 3, and as many of either"
+        )
+    both = torch.cat([left, right]).double()
+    gram = (both @ both.mT).view(2, count, 2, count).transpose(1, 2)
+    kept = [torch.arange(count) != row for row in range(count)]
+    left_out = torch.tensor(
+        [_compared(gram[:, :, rows][..., rows]) for rows in kept], dtype=torch.float64
     )
+    cosine, ratio = _compared(gram)
+    return Agreement(cosine, jackknife(left_out[:, 0]), ratio, jackknife(left_out[:, 1]))
 
 
-def expected_cosine(left: Sequence[RowFeature], right: Sequence[RowFeature]) -> float:
-    """Return the cosine between two expected gradients, from draws (row, feature) of each.
-
-    Of products of different batches alone: neither the noise of a gradient nor what two of them
-    have in common because they saw the same batch counts. Not a number where there is so much of it
-    that a squared length comes out below zero.
-
-    Args:
-        left: gradients of one objective, of the same batches, once for each draw.
-        right: of another one, on the same batches in the same order.
-    """
-    products = [
-        sum(_apart(a.double() @ b.double().mT) for a in one for b in other)
-        / (len(one) * len(other))
-        for one, other in ((left, right), (left, left), (right, right))
-    ]
-    across, *lengths = products
-    if min(lengths) <= 0:
-        return float("nan")
-    return across / (lengths[0] * lengths[1]) ** 0.5
+def _compared(gram: Tensor) -> tuple[float, float]:
+    """Cosine and ratio of lengths, of the products (left or right, left or right, row, row)."""
+    count = gram.shape[-1]
+    between = gram.sum((-1, -2)) - gram.diagonal(dim1=-2, dim2=-1).sum(-1)
+    (first, inner), (_, second) = (between / (count * (count - 1))).tolist()
+    if first <= 0 or second <= 0:
+        return float("nan"), float("nan")
+    return inner / (first * second) ** 0.5, (first / second) ** 0.5
 
 
-def _apart(gram: Tensor) -> float:
-    """Mean of what stands off the diagonal."""
-    count = len(gram)
-    return float(gram.sum() - gram.trace()) / (count * (count - 1))
-
-
-def _sources(first: Tensor, second: Tensor, across: Tensor) -> tuple[float, float, float]:
-    count = len(first)
-    signal = sum(_apart(gram) for gram in (first, second, across)) / 3
-    same_text = float(across.trace()) / count
-    same_draw = float(first.trace() + second.trace()) / (2 * count)
-    return signal, same_text - signal, same_draw - same_text
+def jackknife(left_out: Tensor) -> float:
+    """Standard error of what has these values (row,) without each row in turn."""
+    count = len(left_out)
+    return float(((count - 1) / count * (left_out - left_out.mean()).square().sum()).sqrt())
 
 
 def _moments(gram: Tensor) -> tuple[float, float]:

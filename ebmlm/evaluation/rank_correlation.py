@@ -1,24 +1,28 @@
-"""Spearman's rank correlation."""
+"""Rank correlation: do two numbers order the same things alike?"""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 __all__ = ["rank_correlation", "ranks"]
 
 
 def ranks(values: Tensor) -> Tensor:
-    """Return the ranks (..., item) of values along the last axis, from 0; ties share their mean."""
-    below = (values.unsqueeze(-1) > values.unsqueeze(-2)).sum(-1)
-    equal = (values.unsqueeze(-1) == values.unsqueeze(-2)).sum(-1)
-    return below.double() + (equal - 1).double() / 2
+    """Return ranks (..., item) from 0, in float64; equal values share the mean of their ranks."""
+    smaller = values.unsqueeze(-1) > values.unsqueeze(-2)
+    equal = values.unsqueeze(-1) == values.unsqueeze(-2)
+    return smaller.double().sum(-1) + (equal.double().sum(-1) - 1) / 2
 
 
 def rank_correlation(left: Tensor, right: Tensor) -> Tensor:
-    """Return Spearman's correlation (...) of (..., item); not a number where one does not vary.
+    """Spearman's rank correlation (...,) over the last axis of two tensors (..., item), in float64.
 
-    That of Pearson between ranks (Spearman 1904).
+    Not a number where either orders nothing: all of its values are equal, or there is one.
+    Time and memory grow with the square of the number of items.
     """
-    centred = [ranks(values) - ranks(values).mean(-1, keepdim=True) for values in (left, right)]
-    products = [(a * b).sum(-1) for a in centred for b in centred]
-    return products[1] / (products[0] * products[3]).sqrt()
+    first, second = (
+        each - each.mean(-1, keepdim=True) for each in (ranks(left), ranks(right).to(left.device))
+    )
+    inner = torch.einsum("... i, ... i -> ...", first, second)
+    return inner / (first.norm(dim=-1) * second.norm(dim=-1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -9,9 +11,9 @@ from torch import nn
 from ebmlm.errors import UserError
 from ebmlm.estimators import Estimate
 from ebmlm.evaluation.gradient_noise import (
-    expected_cosine,
+    CountSketch,
+    agreement,
     gradient_sketches,
-    noise_sources,
     signal_to_noise,
 )
 from ebmlm.language_model import LanguageModel
@@ -96,57 +98,72 @@ def test_the_same_seed_draws_the_same() -> None:
     assert one.any()
 
 
+def test_a_sketch_kept_for_several_objectives_changes_nothing() -> None:
+    parameters = _parameters()
+    kept = CountSketch(parameters, 64, seed=3)
+    for signal in (0.1, 0.4):
+        objective = _Noisy(parameters, signal, 0.5)
+        anew = gradient_sketches(objective, MODEL, parameters, [BATCH] * 3, width=64, seed=3)
+        same = gradient_sketches(objective, MODEL, parameters, [BATCH] * 3, seed=3, sketch=kept)
+        assert torch.equal(anew, same)
+
+
+def test_a_sketch_is_linear_and_takes_no_gradient_as_zero() -> None:
+    parameters = _parameters()
+    sketch = CountSketch(parameters, 32)
+    assert not sketch().any()
+    parts = []
+    for parameter in parameters:
+        sketch.clear()
+        parameter.grad = torch.randn(parameter.shape, generator=seeded(5))
+        parts.append(sketch())
+    for parameter in parameters:
+        parameter.grad = torch.randn(parameter.shape, generator=seeded(5))
+    assert torch.allclose(sketch(), parts[0] + parts[1], atol=1e-5)
+    assert parts[0].any() and parts[1].any()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_signs_are_the_same_on_every_device() -> None:
+    found = []
+    for device in ("cpu", "cuda"):
+        parameter = nn.Parameter(torch.zeros(300, device=device))
+        sketch = CountSketch([parameter], 64, seed=1)
+        parameter.grad = torch.arange(300.0, device=device)
+        found.append(sketch())
+    assert torch.equal(*found)
+
+
+def test_agreement_is_not_that_of_the_common_noise() -> None:
+    """Expected gradients at 60 degrees, one twice as long, under noise that both share."""
+    rows, size = 400, 50
+    first, second = torch.zeros(2, size).unbind()
+    first[0] = 1.0
+    second[:2] = 2 * torch.tensor([0.5, 0.75**0.5])
+    noise = torch.randn(rows, size, generator=seeded(2))
+    left, right = first + noise, second + noise
+    found = agreement(left, right)
+    assert abs(found.cosine - 0.5) < 4 * found.cosine_error
+    assert abs(found.length_ratio - 0.5) < 4 * found.length_ratio_error
+    assert 0 < found.cosine_error < 0.1 and 0 < found.length_ratio_error < 0.1
+    assert agreement(left, left).cosine == pytest.approx(1)
+
+
+def test_agreement_of_nothing_but_noise_is_none() -> None:
+    """Opposite estimates: inner products between different batches are below zero."""
+    gradients = torch.tensor([[1.0], [-1.0], [1.0], [-1.0]])
+    found = agreement(gradients, gradients)
+    assert math.isnan(found.cosine) and math.isnan(found.length_ratio)
+
+
+def test_agreement_needs_three_rows() -> None:
+    with pytest.raises(UserError, match="2 and 2 gradients"):
+        agreement(torch.zeros(2, 4), torch.zeros(2, 4))
+
+
 def test_too_few() -> None:
     parameters = _parameters()
     with pytest.raises(UserError, match="1 batches"):
         gradient_sketches(_Noisy(parameters, 1, 1), MODEL, parameters, [BATCH], width=8)
     with pytest.raises(UserError, match="2 gradients"):
         signal_to_noise(torch.zeros(2, 4))
-
-
-def test_text_and_draws_are_told_apart() -> None:
-    """Gradients of a known mean, with noise of known variance from either source."""
-    generator = torch.Generator().manual_seed(5)
-    batches, width, mean = 400, 30, 2.0
-
-    def normal(scale: float) -> torch.Tensor:
-        return scale * torch.randn(batches, width, generator=generator, dtype=torch.float64)
-
-    expected = torch.zeros(width, dtype=torch.float64)
-    expected[0] = mean
-    text = normal(0.5)
-    found = noise_sources([expected + text + normal(1.5) for _ in range(2)])
-    assert found.signal == pytest.approx(mean**2, rel=0.1)
-    assert found.text == pytest.approx(0.25 * width, rel=0.15)
-    assert found.draws == pytest.approx(2.25 * width, rel=0.05)
-    assert abs(found.ratio - mean**2 / (2.5 * width)) < 4 * found.standard_error
-
-
-def test_without_randomness_all_noise_is_of_the_text() -> None:
-    gradients = torch.randn(6, 9, generator=torch.Generator().manual_seed(6))
-    found, plain = noise_sources([gradients, gradients]), signal_to_noise(gradients)
-    assert found.draws == pytest.approx(0.0, abs=1e-12)
-    assert (found.signal, found.text) == pytest.approx((plain.signal, plain.noise))
-    assert found.ratio == pytest.approx(plain.ratio)
-
-
-def test_sources_need_two_draws_of_the_same_batches() -> None:
-    with pytest.raises(UserError, match="1 draws of each batch"):
-        noise_sources([torch.ones(4, 2)])
-    with pytest.raises(UserError, match="2 batches: give the same ones, at least 3, twice"):
-        noise_sources([torch.ones(2, 2)] * 2)
-
-
-def test_cosines_leave_out_what_the_same_batches_have_in_common() -> None:
-    generator = torch.Generator().manual_seed(7)
-    batches, width = 300, 40
-    common = torch.randn(batches, width, generator=generator, dtype=torch.float64)
-    one, other = torch.zeros(2, width, dtype=torch.float64)
-    one[0], other[:2] = 3.0, 3.0
-    found = expected_cosine([one + common] * 2, [other + common] * 2)
-    assert found == pytest.approx(0.5**0.5, abs=0.1)
-    both = torch.nn.functional.cosine_similarity(
-        (one + common).mean(0), (other + common).mean(0), 0
-    )
-    assert expected_cosine([one + common] * 2, [one + common] * 2) == pytest.approx(1.0)
-    assert both > found
