@@ -2,9 +2,9 @@
 
 ``class_path: ebmlm.recipes.EBFT`` with ``init_args`` is :func:`ebmlm.objectives.recipes.ebft` with
 these options: the names here are the functions of :mod:`ebmlm.objectives.recipes` and of its
-siblings for features, energies, representations, targets, balance and contrastive training, as
-classes that jsonargparse can take options for. The policy and the run's texts are passed when a run
-starts.
+siblings for anchors, features, energies, representations, targets, balance and contrastive
+training, as classes that jsonargparse can take options for. The policy and the run's texts are
+passed when a run starts.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from jsonargparse import class_from_function
 
 from ebmlm.objectives import (
+    anchor_recipes,
     balance_recipes,
     contrastive_recipes,
     energy_recipes,
@@ -45,6 +46,7 @@ __all__ = [
     "Product",
     "ProjectedFeatures",
     "Residual",
+    "SurprisingAnchors",
     "TrainedRepresentation",
     "Verified",
     "VerifierScores",
@@ -83,3 +85,4 @@ Expert = class_from_function(energy_recipes.expert, name="Expert")
 Linear = class_from_function(energy_recipes.linear, name="Linear")
 Product = class_from_function(energy_recipes.product, name="Product")
 Verified = class_from_function(energy_recipes.verified, name="Verified")
+SurprisingAnchors = class_from_function(anchor_recipes.surprising_anchors, name="SurprisingAnchors")

@@ -31,6 +31,7 @@ from ebmlm.kernels.distances import Gaussian
 from ebmlm.kernels.features import FeatureKernel
 from ebmlm.kernels.vectors import VectorKernel
 from ebmlm.language_model import LanguageModel
+from ebmlm.objectives.anchor_recipes import AnchorRecipe, placed
 from ebmlm.objectives.cross_entropy import CrossEntropy
 from ebmlm.objectives.feature_recipes import FeatureRecipe
 from ebmlm.objectives.matched_features import matched_features
@@ -48,7 +49,7 @@ def ebft(
     model: LanguageModel,
     texts: Texts | None = None,
     *,
-    anchors: AnchorPlacement | None = None,
+    anchors: AnchorPlacement | AnchorRecipe | None = None,
     horizon: int = 8,
     stride: int = 8,
     context: int = 8,
@@ -71,9 +72,10 @@ def ebft(
 
     Args:
         model: the policy. The feature network and the reference are taken from it as it is now.
-        texts: not looked at.
+        texts: of the run; looked at by recipes of anchors and features alone.
         anchors: where rollouts start; by default every ``stride`` tokens after ``context``. For
-            prompt-completion pairs, ``CompletionAnchors``.
+            prompt-completion pairs, ``CompletionAnchors``. Or a recipe of
+            :mod:`ebmlm.objectives.anchor_recipes`.
         horizon: tokens of a rollout at most.
         stride: tokens between anchors.
         context: tokens before a sequence's first anchor.
@@ -109,8 +111,8 @@ def ebft(
         raise UserError(f"kl is {kl}: the coefficient must be finite and at least 0")
     if kl:
         energy = energy + kl * KLEnergy()
-    anchors = StridedAnchors(stride, context) if anchors is None else anchors
-    sampler = BlockParallelSampler(anchors, horizon, samples, distribution)
+    placement = placed(model, texts, anchors, StridedAnchors(stride, context))
+    sampler = BlockParallelSampler(placement, horizon, samples, distribution)
     estimator = RLOO(mean_token_log_prob) if estimator is None else estimator
     return PolicyObjective(
         sampler, energy, estimator, reference=frozen if kl else None, cross_entropy=cross_entropy
@@ -121,7 +123,7 @@ def ebft_unbiased(
     model: LanguageModel,
     texts: Texts | None = None,
     *,
-    anchors: AnchorPlacement | None = None,
+    anchors: AnchorPlacement | AnchorRecipe | None = None,
     horizon: int = 8,
     stride: int = 8,
     context: int = 8,
@@ -143,8 +145,8 @@ def ebft_unbiased(
         whitening=NoWhitening() if whitening is None else whitening,
         similarity=inner_product,
     )
-    anchors = StridedAnchors(stride, context) if anchors is None else anchors
-    sampler = BlockParallelSampler(anchors, horizon, samples, Categorical(temperature))
+    placement = placed(model, texts, anchors, StridedAnchors(stride, context))
+    sampler = BlockParallelSampler(placement, horizon, samples, Categorical(temperature))
     return PolicyObjective(sampler, energy, RLOO(), cross_entropy=cross_entropy)
 
 
@@ -153,7 +155,7 @@ def mmd(
     texts: Texts | None = None,
     *,
     kernel: VectorKernel | None = None,
-    anchors: AnchorPlacement | None = None,
+    anchors: AnchorPlacement | AnchorRecipe | None = None,
     horizon: int = 8,
     stride: int = 8,
     context: int = 8,
@@ -214,9 +216,9 @@ def mmd(
         raise UserError(f"kl is {kl}: the coefficient must be finite and at least 0")
     if kl:
         energy = energy + kl * KLEnergy()
-    anchors = StridedAnchors(stride, context) if anchors is None else anchors
+    placement = placed(model, texts, anchors, StridedAnchors(stride, context))
     return PolicyObjective(
-        BlockParallelSampler(anchors, horizon, samples, distribution),
+        BlockParallelSampler(placement, horizon, samples, distribution),
         energy,
         RLOO() if estimator is None else estimator,
         reference=frozen if kl else None,

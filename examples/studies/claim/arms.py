@@ -18,7 +18,8 @@ from ebmlm.features import (
 )
 from ebmlm.language_model import LanguageModel
 from ebmlm.objectives import Objective, recipes
-from ebmlm.samplers import CompletionAnchors, StridedAnchors, SurprisingAnchors
+from ebmlm.objectives.anchor_recipes import surprising_anchors
+from ebmlm.samplers import CompletionAnchors, StridedAnchors
 from ebmlm.samplers.anchors import AnchorPlacement
 from ebmlm.texts import Texts
 from ebmlm.training.pipeline import Pipeline
@@ -73,11 +74,7 @@ def ebft(times: int = 1, **options: Any) -> Callable[[Pipeline], Recipe]:
 def surprising(task: Pipeline) -> Recipe:
     """As many anchors, twice as dense where the text surprises the starting model."""
     dense = CompletionAnchors(2, 0) if isinstance(task.data, PairData) else StridedAnchors(4, 8)
-
-    def of(model: LanguageModel, texts: Texts) -> Objective:
-        return recipes.ebft(model, texts, anchors=SurprisingAnchors(model.frozen(), dense, 0.5))
-
-    return of
+    return partial(recipes.ebft, anchors=partial(surprising_anchors, candidates=dense))
 
 
 def rlvr(task: Pipeline, **options: Any) -> Recipe:
