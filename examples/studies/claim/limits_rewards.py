@@ -55,8 +55,8 @@ def measure_rewards(start: Start) -> dict[str, Any]:
     network = HiddenStateFeatures(
         start.network, Depths(_DEPTHS), normalisation=Unnormalised(), apart=True
     )
-    found = defaultdict(list)
-    scores = defaultdict(list)
+    found: dict[tuple[Any, ...], list[tuple[Tensor, Tensor]]] = defaultdict(list)
+    scores: dict[tuple[int, str], list[tuple[Tensor, Tensor]]] = defaultdict(list)
     for rollouts in start.draw(sampler, start.held_out_batch()):
         wanted = whole_scores(start, rollouts)
         for horizon in horizons:
