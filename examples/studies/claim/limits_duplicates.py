@@ -30,7 +30,7 @@ _METRICS = {"reward": NoWhitening(), "whitened reward": FeatureSpaceWhitening()}
 def measure_duplicates(start: Start) -> dict[str, Any]:
     """Duplicates and spread of rewards by temperature, samples and horizon."""
     network = HiddenStateFeatures(start.network)
-    found: dict[tuple[float, int, int, str], list[tuple[Tensor, Tensor]]] = defaultdict(list)
+    found: dict[tuple[Any, ...], list[tuple[Tensor, Tensor]]] = defaultdict(list)
     batch = start.held_out_batch()
     for temperature in _TEMPERATURES:
         sampler = BlockParallelSampler(

@@ -55,7 +55,7 @@ def measure_rewards(start: Start) -> dict[str, Any]:
     network = HiddenStateFeatures(
         start.network, Depths(_DEPTHS), normalisation=Unnormalised(), apart=True
     )
-    found: dict[tuple[int, str, str, str], list[tuple[Tensor, Tensor]]] = defaultdict(list)
+    found: dict[tuple[Any, ...], list[tuple[Tensor, Tensor]]] = defaultdict(list)
     scores: dict[tuple[int, str], list[tuple[Tensor, Tensor]]] = defaultdict(list)
     for rollouts in start.draw(sampler, start.held_out_batch()):
         wanted = whole_scores(start, rollouts)

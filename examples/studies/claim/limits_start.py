@@ -1,4 +1,4 @@
-"""What every part of limits.py measures on: a starting model, its data, and its rollouts."""
+"""What every part of limits.py measures on: a starting model, its data, rollouts drawn there."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ebmlm.evaluation.measurement import Measurement
 from ebmlm.evaluation.options import CompletionOptions
 from ebmlm.rollouts import Rollouts, SequenceBatch
 from ebmlm.samplers import AnchorPlacement, CompletionAnchors, Sampler, StridedAnchors
+from ebmlm.training.precision import Precision
 from ebmlm.transformers_model import TransformersLanguageModel
 
 CONTEXT = 8
@@ -59,8 +60,10 @@ class Start:
         return StridedAnchors(text_stride, CONTEXT)
 
     def autocast(self) -> torch.autocast:
-        """Passes in bfloat16, where the model is."""
-        return torch.autocast(self.policy.device.type, torch.bfloat16)
+        """Passes in bfloat16, but on a processor that has no instructions for it."""
+        device = self.policy.device.type
+        enabled = device != "cpu" or Precision.auto.uses_bfloat16()
+        return torch.autocast(device, torch.bfloat16, enabled=enabled)
 
     def training_batch(self, number: int, skipped: int = 0) -> SequenceBatch:
         """Rows to train on, in an order of their own, as one batch."""
