@@ -18,6 +18,7 @@ from ebmlm.evaluation.report import EvaluationReport
 from ebmlm.language_model import LanguageModel
 from ebmlm.objectives.base import Objective
 from ebmlm.texts import Texts
+from ebmlm.training.announcement import announce
 from ebmlm.training.building import built_objective
 from ebmlm.training.measurement import EvaluationOptions
 from ebmlm.training.options import TrainingOptions
@@ -28,7 +29,6 @@ from ebmlm.training.start import (
     load_measured,
     load_policy,
     trainable_parameters,
-    weights_in_words,
 )
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class Pipeline:
             evaluation.check(policy, text.validation, device=policy.device)
         trained = objective.trained(policy)
         check_space(folder.path, self._checkpoint_bytes(trained))
-        self._announce(console, policy, trained, text, empty)
+        announce(console, self, policy, trained, text, empty)
 
         from ebmlm.training.callbacks import FiniteGradients, MetricsFile, ProgressLine
         from ebmlm.training.clock import TrainingClock
@@ -231,33 +231,6 @@ class Pipeline:
         # A checkpoint to resume from has two moments beside the weights.
         resumable = 3 * weights * (self.training.keep_checkpoints + 1)
         return weights + (resumable if self.training.save_every else 0)
-
-    def _announce(
-        self,
-        console: Any,
-        policy: TransformersLanguageModel,
-        trained: nn.Module,
-        text: PreparedData,
-        empty: int,
-    ) -> None:
-        bfloat16 = self.training.precision.uses_bfloat16()
-        console.print(
-            f"model {self.model}: {weights_in_words(policy.model)},"
-            f" computed in {'bfloat16' if bfloat16 else 'float32'} on {policy.device}\n"
-            + (
-                ""
-                if trained is policy.model
-                else f"it stays as it is: {trainable_parameters(trained) / 1e6:.2f}M parameters"
-                " beside it train\n"
-            )
-            + f"text: {len(text.train)} training and {len(text.validation)} held-out sequences of"
-            f" {self.data.length} tokens, from"
-            f" {text.summary['documents']['train']} and"
-            f" {text.summary['documents']['validation']} documents"
-            + (f"; {empty} training sequences have no valid anchor" if empty else "")
-            + "".join(f"; skipped {n} ({why})" for why, n in text.summary["skipped"].items()),
-            highlight=False,
-        )
 
     def _write(
         self, trainer: EBMTrainer, tokeniser: PreTrainedTokenizerBase, text: PreparedData
