@@ -40,7 +40,7 @@ from ebmlm.samplers import BlockParallelSampler, Sampler
 
 _TEXT_STRIDES, _PAIR_STRIDES = (4, 8, 16, 32), (2, 4, 8)
 _WARM_UP = 32
-"""Rows whose references the running metric is made of; none of them is measured on."""
+"""Rows at most whose references make the running metric; none of them is measured on."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,8 @@ class Drawn(Sampler, FeatureMap):
 def warmed_up(start: Start) -> RunningMetricWhitening:
     """A running metric that has seen the references of rows that are not measured on."""
     metric = RunningMetricWhitening()
-    batch = start.training_batch(_WARM_UP, skipped=start.batches * start.rows)
+    measured = start.batches * start.rows
+    batch = start.training_batch(min(_WARM_UP, measured), skipped=measured)
     drawn = Drawn(start, Draw(samples=2).sampler(start), batch)
     energy = FeatureMatchingEnergy(drawn, whitening=metric)
     for part in drawn.parts:
@@ -186,7 +187,8 @@ def measure_signal(start: Start, families: list[str] | None) -> dict[str, Any]:
     )
     _tell(start, "cross-entropy", found["cross-entropy"])
     known: dict[Draw, Drawn] = {}
-    for setting in settings(start, warmed_up(start)):
+    wanted = families is None or "whitening" in families
+    for setting in settings(start, warmed_up(start) if wanted else NoWhitening()):
         if families is not None and setting.family not in families:
             continue
         started = time.monotonic()
@@ -198,7 +200,7 @@ def measure_signal(start: Start, families: list[str] | None) -> dict[str, Any]:
         row = _row(start, setting.family, own, reference, drawn.tokens, started)
         found[setting.name] = row
         _tell(start, setting.name, row)
-    return {"warm_up": _WARM_UP, "settings": found}
+    return {"settings": found}
 
 
 def _row(
