@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> None:
         raise UserError(f"two tasks are called alike: {', '.join(names)}; give them one by one")
     tasks = {config.stem: _pipeline(config, changes) for config in options.config}
     parts: dict[str, Callable[[Start], dict[str, Any]]] = {
-        "signal": lambda start: measure_signal(start, options.settings),
+        "signal": lambda start: measure_signal(start, options.settings, options.seconds),
         "sources": measure_sources,
         "rewards": measure_rewards,
         "duplicates": measure_duplicates,
@@ -107,6 +107,9 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         choices=["base", "whitening", "credit", "samples", "stride", "temperature", "horizon"],
         help="of the signal, those that vary one of these; all by default",
+    )
+    parser.add_argument(
+        "--seconds", type=float, help="after which the signal of a task begins no further setting"
     )
     parser.add_argument("--batches", type=int, default=12, help="gradients of each setting")
     parser.add_argument("--rows", type=int, default=4, help="sequences of each gradient")

@@ -40,7 +40,7 @@ from ebmlm.samplers import BlockParallelSampler, Sampler
 
 _TEXT_STRIDES, _PAIR_STRIDES = (4, 8, 16, 32), (2, 4, 8)
 _WARM_UP = 32
-"""Rows whose references the running metric is made of; none of them is measured on."""
+"""Rows at most whose references make the running metric; none of them is measured on."""
 
 
 @dataclass(frozen=True)
@@ -83,16 +83,14 @@ def settings(start: Start, metric: Whitening) -> Iterator[Setting]:
     """The published method (4 samples, feature space, cosine, token mean), one thing changed."""
     strides, own = (_PAIR_STRIDES, 4) if start.pairs else (_TEXT_STRIDES, 8)
     yield Setting("base", f"published, stride {own}")
-    for name, whitening in (
-        ("none", NoWhitening()),
-        ("feature space", FeatureSpaceWhitening()),
-        ("running metric", metric),
+    # Features have length one: without whitening, cosine and inner product are the same.
+    for name, whitening, similarity in (
+        ("none, either similarity", NoWhitening(), inner_product),
+        ("feature space, inner product", FeatureSpaceWhitening(), inner_product),
+        ("running metric, cosine", metric, cosine),
+        ("running metric, inner product", metric, inner_product),
     ):
-        for similarity in (cosine, inner_product):
-            if name != "feature space" or similarity is not cosine:
-                judgement = Judgement(whitening, similarity)
-                words = similarity.__name__.replace("_", " ")
-                yield Setting("whitening", f"{name}, {words}", judgement=judgement)
+        yield Setting("whitening", name, judgement=Judgement(whitening, similarity))
     yield Setting("credit", "sequence credit", judgement=Judgement(credit=sequence_log_prob))
     for samples in (2, 8, 16):
         yield Setting("samples", f"{samples} samples", Draw(samples=samples))
@@ -156,7 +154,8 @@ class Drawn(Sampler, FeatureMap):
 def warmed_up(start: Start) -> RunningMetricWhitening:
     """A running metric that has seen the references of rows that are not measured on."""
     metric = RunningMetricWhitening()
-    batch = start.training_batch(_WARM_UP, skipped=start.batches * start.rows)
+    measured = start.batches * start.rows
+    batch = start.training_batch(min(_WARM_UP, measured), skipped=measured)
     drawn = Drawn(start, Draw(samples=2).sampler(start), batch)
     energy = FeatureMatchingEnergy(drawn, whitening=metric)
     for part in drawn.parts:
@@ -165,8 +164,14 @@ def warmed_up(start: Start) -> RunningMetricWhitening:
     return metric
 
 
-def measure_signal(start: Start, families: list[str] | None) -> dict[str, Any]:
-    """Signal-to-noise ratio of each setting, and how its gradient stands to cross-entropy's."""
+def measure_signal(
+    start: Start, families: list[str] | None, seconds: float | None
+) -> dict[str, Any]:
+    """Signal-to-noise ratio of each setting, and how its gradient stands to cross-entropy's.
+
+    After so many seconds no further setting is begun.
+    """
+    begun = time.monotonic()
     parameters = [one for one in start.policy.model.parameters() if one.requires_grad]
     sketch = CountSketch(parameters, seed=start.seed)
     batch = start.training_batch(start.batches * start.rows)
@@ -186,10 +191,15 @@ def measure_signal(start: Start, families: list[str] | None) -> dict[str, Any]:
     )
     _tell(start, "cross-entropy", found["cross-entropy"])
     known: dict[Draw, Drawn] = {}
-    for setting in settings(start, warmed_up(start)):
+    left_out: list[str] = []
+    wanted = families is None or "whitening" in families
+    for setting in settings(start, warmed_up(start) if wanted else NoWhitening()):
         if families is not None and setting.family not in families:
             continue
         started = time.monotonic()
+        if seconds is not None and started - begun > seconds:
+            left_out.append(setting.name)
+            continue
         if setting.draw not in known:
             known = {kept: drawn for kept, drawn in known.items() if kept == Draw()}
             known[setting.draw] = Drawn(start, setting.draw.sampler(start), batch)
@@ -198,7 +208,9 @@ def measure_signal(start: Start, families: list[str] | None) -> dict[str, Any]:
         row = _row(start, setting.family, own, reference, drawn.tokens, started)
         found[setting.name] = row
         _tell(start, setting.name, row)
-    return {"warm_up": _WARM_UP, "settings": found}
+    if left_out:
+        start.console.print(f"  no time for: {', '.join(left_out)}", highlight=False)
+    return {"settings": found, "left_out": left_out}
 
 
 def _row(

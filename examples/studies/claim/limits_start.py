@@ -11,6 +11,7 @@ from rich.console import Console
 
 from ebmlm.data import PreparedData, collate
 from ebmlm.data.row import TextRows
+from ebmlm.errors import UserError
 from ebmlm.evaluation.measurement import Measurement
 from ebmlm.evaluation.options import CompletionOptions
 from ebmlm.rollouts import Rollouts, SequenceBatch
@@ -66,7 +67,16 @@ class Start:
         return torch.autocast(device, torch.bfloat16, enabled=enabled)
 
     def training_batch(self, number: int, skipped: int = 0) -> SequenceBatch:
-        """Rows to train on, in an order of their own, as one batch."""
+        """Rows to train on, in an order of their own, as one batch.
+
+        Raises:
+            UserError: where there are fewer.
+        """
+        if skipped + number > len(self.text.train):
+            raise UserError(
+                f"{len(self.text.train)} training rows: {skipped + number} are looked at; lower"
+                " --batches or --rows, or have more data"
+            )
         order = torch.randperm(
             len(self.text.train), generator=torch.Generator().manual_seed(self.seed)
         )
