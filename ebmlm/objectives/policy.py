@@ -10,6 +10,7 @@ from ebmlm.estimators.base import Estimate, Estimator, mean_over_anchors
 from ebmlm.language_model import LanguageModel
 from ebmlm.objectives.base import ItemCounts, Objective
 from ebmlm.objectives.cross_entropy import cross_entropy
+from ebmlm.objectives.cross_entropy_weight import CrossEntropyWeight
 from ebmlm.rollouts import Rollouts, Scores, SequenceBatch
 from ebmlm.samplers.base import Sampler
 
@@ -28,7 +29,8 @@ class PolicyObjective(Objective):
         energy: judges them.
         estimator: turns the judgement into a gradient.
         reference: a frozen model, for energies that need one.
-        cross_entropy: weight gamma of the mean negative log-likelihood per real token.
+        cross_entropy: weight gamma of the mean negative log-likelihood per real token, or what
+            chooses it from step to step.
 
     Raises:
         UserError: where parts do not fit: an energy that needs a reference and none given, fewer
@@ -43,7 +45,7 @@ class PolicyObjective(Objective):
         estimator: Estimator,
         *,
         reference: LanguageModel | None = None,
-        cross_entropy: float = 0.0,
+        cross_entropy: float | CrossEntropyWeight = 0.0,
     ) -> None:
         if energy.needs_reference and reference is None:
             raise UserError(
@@ -70,7 +72,9 @@ class PolicyObjective(Objective):
                 f" gradient of {type(estimator).__name__} is right for draws of the policy alone:"
                 " use LogVariance() with a TargetEnergy, or a sampler of the policy"
             )
-        if not 0 <= cross_entropy < float("inf"):
+        if not isinstance(cross_entropy, CrossEntropyWeight) and not (
+            0 <= cross_entropy < float("inf")
+        ):
             raise UserError(
                 f"cross_entropy is {cross_entropy}: its weight must be finite and at least 0"
             )
@@ -91,13 +95,16 @@ class PolicyObjective(Objective):
         """See :meth:`Objective.loss`.
 
         Reports the energy's and the estimator's metrics, ``reward`` (minus the energy),
-        ``rollout_length`` in tokens, and ``cross_entropy`` in nats a token where it has a weight.
+        ``rollout_length`` in tokens, and where it has a weight ``cross_entropy`` in nats a token;
+        where that is chosen, also ``cross_entropy_weight``.
         """
         rollouts = self.sampler.sample(model, batch, generator=generator)
         own = ItemCounts(int(rollouts.anchor_mask.sum()), int(batch.target_mask().sum()))
         counts = own if counts is None else counts
 
-        scoring = model.score(rollouts, sequences=self.cross_entropy > 0)
+        weight = self.cross_entropy
+        weighed = isinstance(weight, CrossEntropyWeight) or weight > 0
+        scoring = model.score(rollouts, sequences=weighed)
         terms = self.energy(rollouts, self._scores(rollouts, scoring.completions.detach()))
         estimate = self.estimator(scoring.completions, terms, rollouts)
 
@@ -111,7 +118,10 @@ class PolicyObjective(Objective):
             metrics[name] = mean_over_anchors(value, rollouts.anchor_mask) * share
         if scoring.sequences is not None:
             likelihood = cross_entropy(scoring.sequences, counts.tokens)
-            loss = loss + self.cross_entropy * likelihood
+            if isinstance(weight, CrossEntropyWeight):
+                weight = weight(loss, scoring.completions, likelihood, scoring.sequences)
+                metrics["cross_entropy_weight"] = likelihood.new_tensor(weight * share)
+            loss = loss + weight * likelihood
             metrics["cross_entropy"] = likelihood.detach()
         return Estimate(loss, metrics)
 

@@ -33,6 +33,7 @@ from ebmlm.kernels.vectors import VectorKernel
 from ebmlm.language_model import LanguageModel
 from ebmlm.objectives.anchor_recipes import AnchorRecipe, placed
 from ebmlm.objectives.cross_entropy import CrossEntropy
+from ebmlm.objectives.cross_entropy_weight import CrossEntropyWeight
 from ebmlm.objectives.feature_recipes import FeatureRecipe
 from ebmlm.objectives.matched_features import matched_features
 from ebmlm.objectives.policy import PolicyObjective
@@ -63,7 +64,7 @@ def ebft(
     diversity: float = 1.0,
     similarity: Similarity = cosine,
     kl: float = 0.0,
-    cross_entropy: float = 0.03,
+    cross_entropy: float | CrossEntropyWeight = 0.03,
     estimator: Estimator | None = None,
     features: FeatureRecipe | None = None,
     network: LanguageModel | None = None,
@@ -91,6 +92,7 @@ def ebft(
             ``inner_product``, which keeps alignment and diversity on one scale in any metric.
         kl: coefficient beta of the KL divergence from the starting model, in nats a rollout.
         cross_entropy: weight gamma of cross-entropy, nats a token; the paper tries 0, 0.03, 0.1.
+            Or what chooses it: ``GradientShare``.
         estimator: by default RLOO with token-mean credit, as in the paper's code.
         features: what is matched instead of hidden states: a recipe of
             :mod:`ebmlm.objectives.feature_recipes`, or any callable of the policy and the texts.
@@ -131,7 +133,7 @@ def ebft_unbiased(
     temperature: float = 1.0,
     layers: LayerChoice | None = None,
     whitening: Whitening | None = None,
-    cross_entropy: float = 0.03,
+    cross_entropy: float | CrossEntropyWeight = 0.03,
     features: FeatureRecipe | None = None,
 ) -> PolicyObjective:
     """Feature matching whose expected gradient is exactly that of ``E || E_p[phi] - phi* ||^2``.
@@ -168,7 +170,7 @@ def mmd(
     alignment: float = 1.0,
     diversity: float = 1.0,
     kl: float = 0.0,
-    cross_entropy: float = 0.03,
+    cross_entropy: float | CrossEntropyWeight = 0.03,
     estimator: Estimator | None = None,
     features: FeatureRecipe | None = None,
     network: LanguageModel | None = None,

@@ -51,7 +51,7 @@ def test_a_placement_a_recipe_or_the_default() -> None:
 def test_the_network_is_the_policy_as_it_is_now() -> None:
     made = HARDEST(MODEL, TEXTS)
     assert made.network is not MODEL
-    assert not any(parameter.requires_grad for parameter in made.network.parameters())
+    assert made.network.frozen() is made.network
 
 
 def anchors_of(objective: Any) -> Any:

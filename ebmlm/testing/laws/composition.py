@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ebmlm.language_model import LanguageModel
 from ebmlm.objectives.base import ItemCounts
+from ebmlm.objectives.cross_entropy_weight import CrossEntropyWeight
 from ebmlm.objectives.policy import PolicyObjective
 from ebmlm.rollouts import Rollouts, Scores, SequenceBatch
 from ebmlm.samplers.base import Sampler
@@ -104,7 +105,10 @@ class _Case(Readable):
         )
         value = self.objective.energy(listed.groups(index), scores).functional()[:, 0]
         likelihood = model.score_sequences(self.text).sum() / self._counts().tokens
-        return (weights * value).sum() - self.objective.cross_entropy * likelihood
+        gamma = self.objective.cross_entropy
+        if isinstance(gamma, CrossEntropyWeight):
+            raise DoesNotApply(f"{type(gamma).__name__} weighs cross-entropy anew in every step")
+        return (weights * value).sum() - gamma * likelihood
 
     def _listed(self, model: TabularLanguageModel) -> Completions:
         sampler = self.objective.sampler

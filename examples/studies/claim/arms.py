@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
@@ -17,7 +18,7 @@ from ebmlm.features import (
     RunningMetricWhitening,
 )
 from ebmlm.language_model import LanguageModel
-from ebmlm.objectives import Objective, recipes
+from ebmlm.objectives import GradientShare, Objective, recipes
 from ebmlm.objectives.anchor_recipes import surprising_anchors
 from ebmlm.samplers import CompletionAnchors, StridedAnchors
 from ebmlm.samplers.anchors import AnchorPlacement
@@ -66,7 +67,8 @@ def ebft(times: int = 1, **options: Any) -> Callable[[Pipeline], Recipe]:
     """The paper's setting, with other options where they are given."""
 
     def of(task: Pipeline) -> Recipe:
-        return partial(recipes.ebft, **{"anchors": anchors(task, times), **options})
+        # Parts that remember are each run's own.
+        return partial(recipes.ebft, **{"anchors": anchors(task, times), **deepcopy(options)})
 
     return of
 
@@ -111,7 +113,9 @@ MAIN = {
 VARIANTS = {
     "gamma_0.3": ebft(cross_entropy=0.3),
     "gamma_1": ebft(cross_entropy=1.0),
+    "gradient_share": ebft(cross_entropy=GradientShare(0.5)),
     "no_whitening": ebft(whitening=NoWhitening()),
+    "no_whitening_gradient_share": ebft(whitening=NoWhitening(), cross_entropy=GradientShare(0.5)),
     "unbiased": ebft(whitening=NoWhitening(), similarity=inner_product, estimator=RLOO()),
     "metric": ebft(whitening=RunningMetricWhitening()),
     "metric_inner_product": ebft(whitening=RunningMetricWhitening(), similarity=inner_product),
