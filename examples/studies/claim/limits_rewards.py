@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
@@ -22,7 +22,10 @@ from ebmlm.features import (
     FeatureSpaceWhitening,
     HiddenStateFeatures,
     JointLength,
+    LastToken,
+    MeanToken,
     NoWhitening,
+    Pooling,
     Unnormalised,
     Whitening,
 )
@@ -36,25 +39,30 @@ _DEPTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 @dataclass(frozen=True)
 class Look:
-    """Layers that are looked at together, as places in ``_DEPTHS``, and the metric."""
+    """Layers that are looked at together, as places in ``_DEPTHS``: of what token, in what metric."""
 
     layers: slice
-    whitening: Whitening
+    whitening: Whitening = field(default_factory=NoWhitening)
+    pooling: str = "last token"
 
+
+_POOLINGS: dict[str, Pooling] = {"last token": LastToken(), "mean token": MeanToken()}
 
 LOOKS = {
-    **{f"depth {_DEPTHS[n]:g}": Look(slice(n, n + 1), NoWhitening()) for n in range(5)},
-    "joint": Look(slice(1, 4), NoWhitening()),
+    **{f"depth {_DEPTHS[n]:g}": Look(slice(n, n + 1)) for n in range(5)},
+    "joint": Look(slice(1, 4)),
     "joint, whitened": Look(slice(1, 4), FeatureSpaceWhitening()),
+    "joint, mean token": Look(slice(1, 4), pooling="mean token"),
 }
 
 
 def measure_rewards(start: Start) -> dict[str, Any]:
     """Rank correlation, within an anchor, of rewards with scores of the rollouts."""
     sampler, horizons = _sampler(start)
-    network = HiddenStateFeatures(
-        start.network, Depths(_DEPTHS), normalisation=Unnormalised(), apart=True
-    )
+    networks = {
+        name: HiddenStateFeatures(start.network, Depths(_DEPTHS), pooling, Unnormalised(), True)
+        for name, pooling in _POOLINGS.items()
+    }
     found: dict[tuple[Any, ...], list[tuple[Tensor, Tensor]]] = defaultdict(list)
     scores: dict[tuple[int, str], list[tuple[Tensor, Tensor]]] = defaultdict(list)
     for rollouts in start.draw(sampler, start.held_out_batch()):
@@ -65,8 +73,9 @@ def measure_rewards(start: Start) -> dict[str, Any]:
             for name, score in downstream.items():
                 scores[horizon, name].append((score.mean(-1), rollouts.anchor_mask))
             with torch.no_grad(), start.autocast():
-                features = network(shorter)
+                seen = {name: network(shorter) for name, network in networks.items()}
             for look, (name, score) in product(LOOKS, downstream.items()):
+                features = seen[LOOKS[look].pooling]
                 for kind, values in rewards(features, LOOKS[look], rollouts).items():
                     pieces = found[horizon, look, kind, name]
                     pieces.append((rank_correlation(values, score), rollouts.anchor_mask))
