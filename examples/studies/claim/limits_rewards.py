@@ -39,7 +39,7 @@ _DEPTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 @dataclass(frozen=True)
 class Look:
-    """Layers that are looked at together, as places in ``_DEPTHS``: of what token, in what metric."""
+    """Layers looked at together, as places in ``_DEPTHS``: of what token, in what metric."""
 
     layers: slice
     whitening: Whitening = field(default_factory=NoWhitening)
