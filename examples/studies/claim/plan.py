@@ -24,7 +24,7 @@ __all__ = ["PRIMARY", "Part", "Run", "Study", "task"]
 TASKS = Path(__file__).parent / "tasks"
 
 PRIMARY = {
-    "text": ("feature_matching_loss", -1),
+    "text": ("cross_entropy", -1),
     "answers": ("pass_at_1", 1),
     "translation": ("sample_score", 1),
 }
