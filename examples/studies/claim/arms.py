@@ -130,6 +130,8 @@ VARIANTS = {
     "kl": ebft(kl=0.05),
     "surprising": surprising,
     "mean_token": ebft(pooling=MeanToken()),
+    "mean_token_no_whitening": ebft(pooling=MeanToken(), whitening=NoWhitening()),
+    "mean_token_horizon_4": ebft(pooling=MeanToken(), whitening=NoWhitening(), horizon=4),
 }
 """EBFT with one thing changed, at its learning rate."""
 
