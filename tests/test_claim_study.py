@@ -24,7 +24,11 @@ NAMES = ("arms", "plan", "study", "report")
 def study(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, ModuleType]]:
     """Its modules, as they find each other when one of them is run."""
     monkeypatch.syspath_prepend(str(FOLDER))
-    yield {name: __import__(name) for name in NAMES}
+    modules = {name: __import__(name) for name in NAMES}
+    for module in modules.values():
+        if hasattr(module, "RATES"):
+            monkeypatch.setattr(module, "RATES", (1e-3, 1e-2))
+    yield modules
     for name in NAMES:
         sys.modules.pop(name)
 
