@@ -10,6 +10,9 @@ import torch
 
 __all__ = ["matrix_ceiling", "median_seconds"]
 
+# Seconds of one matrix product from which on larger ones are not tried.
+_LONG = 2.0
+
 
 def seconds(function: Callable[[], object], device: torch.device) -> float:
     """Wall-clock seconds of one call, work on the device included."""
@@ -48,12 +51,19 @@ def median_seconds(
 
 
 def matrix_ceiling(dtype: torch.dtype, device: torch.device, repetitions: int = 5) -> float:
-    """FLOP/s of the fastest of a few square matrix products: what the machine can do at most."""
+    """FLOP/s of the fastest of a few square matrix products: what the machine can do at most.
+
+    Sizes grow as long as one product is quick: a processor without instructions for ``dtype`` would
+    be at it for minutes, and is no faster with larger ones.
+    """
     best = 0.0
-    for size in (1024, 2048, 4096) if device.type == "cpu" else (4096, 8192):
+    for size in (256, 1024, 2048, 4096) if device.type == "cpu" else (4096, 8192):
         left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
         product = _product(left, right)
-        product()
+        first = seconds(product, device)
+        best = max(best, 2 * size**3 / first)
+        if first > _LONG:
+            break
         for _ in range(repetitions):
             best = max(best, 2 * size**3 / seconds(product, device))
     return best

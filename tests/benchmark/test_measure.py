@@ -38,6 +38,18 @@ def test_the_ceiling_is_some_flops() -> None:
     assert matrix_ceiling(torch.float32, CPU, repetitions=1) > 1e8
 
 
+def test_a_product_that_takes_long_is_taken_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[float] = []
+
+    def seconds(product: object, device: torch.device) -> float:
+        taken.append(60.0)
+        return taken[-1]
+
+    monkeypatch.setattr("ebmlm.benchmark.clock.seconds", seconds)
+    assert matrix_ceiling(torch.bfloat16, CPU) == 2 * 256**3 / 60.0
+    assert len(taken) == 1
+
+
 def test_peak_memory_is_that_of_the_call() -> None:
     size = 200 * 2**20
 
