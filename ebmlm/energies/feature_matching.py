@@ -21,6 +21,7 @@ __all__ = [
     "FeatureMatchingEnergy",
     "Similarity",
     "cosine",
+    "feature_matching_loss",
     "feature_matching_terms",
     "inner_product",
 ]
@@ -68,6 +69,24 @@ def feature_matching_terms(
     metrics = {"alignment": aligned.mean(-1), "diversity": diverse.mean(-1)}
     pairs = 2 * diversity * pairwise if diversity else None
     return EnergyTerms(-alignment * aligned, pairs, metrics)
+
+
+def feature_matching_loss(features: Features, terms: EnergyTerms) -> BatchAnchor:
+    """Return the unbiased estimate (batch, anchor) of ``|| E_p[phi] - phi* ||^2``.
+
+    The functional of the terms leaves out ``|| phi* ||^2``, which no policy can change; here it
+    counts. Blocks are averaged (docs/mathematics.md, eq. 2 and 5).
+
+    Args:
+        features: of rollouts and references.
+        terms: their feature-matching terms, with plain inner products and coefficients of one.
+
+    Raises:
+        UserError: for features without references.
+    """
+    if features.references is None:
+        raise UserError("a feature-matching loss compares with references, and there are none")
+    return terms.functional() + features.references.square().sum(-1) / len(features.blocks)
 
 
 class FeatureMatchingEnergy(Energy):

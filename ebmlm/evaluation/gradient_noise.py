@@ -215,7 +215,7 @@ def _compared(gram: Tensor) -> tuple[float, float]:
 
 
 def jackknife(left_out: Tensor) -> float:
-    """Standard error of what has these values (row,) without each row in turn."""
+    """Standard error of what has these values (row,) without each row in turn (Tukey 1958)."""
     count = len(left_out)
     return float(((count - 1) / count * (left_out - left_out.mean()).square().sum()).sqrt())
 

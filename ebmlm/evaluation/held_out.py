@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from ebmlm.data.row import TextRows
-from ebmlm.energies.feature_matching import feature_matching_terms
+from ebmlm.energies.feature_matching import feature_matching_loss, feature_matching_terms
 from ebmlm.errors import UserError
 from ebmlm.evaluation.base import Evaluation, OnProgress
 from ebmlm.evaluation.batches import measured_in_batches
 from ebmlm.evaluation.measurement import Measurement
 from ebmlm.evaluation.report import EvaluationReport
-from ebmlm.evaluation.whitened import WhitenedMatching, feature_matching_loss
+from ebmlm.evaluation.whitened import WhitenedMatching
 from ebmlm.features.base import FeatureMap, Features
 from ebmlm.features.shrinkage import Shrinkage
 from ebmlm.language_model import LanguageModel
@@ -112,7 +112,5 @@ class HeldOutEvaluation(Evaluation):
         return measured
 
     def _matching(self, features: Features, anchor_mask: BatchAnchor) -> dict[str, Tensor]:
-        return {
-            "feature_matching_loss": feature_matching_loss(features, anchor_mask),
-            **feature_matching_terms(features, anchor_mask).metrics,
-        }
+        terms = feature_matching_terms(features, anchor_mask)
+        return {"feature_matching_loss": feature_matching_loss(features, terms), **terms.metrics}

@@ -18,6 +18,7 @@ def ranks(values: Tensor) -> Tensor:
 def rank_correlation(left: Tensor, right: Tensor) -> Tensor:
     """Spearman's rank correlation (...,) over the last axis of two tensors (..., item), in float64.
 
+    That of Pearson between ranks, ties sharing theirs (Spearman 1904).
     Not a number where either orders nothing: all of its values are equal, or there is one.
     Time and memory grow with the square of the number of items.
     """

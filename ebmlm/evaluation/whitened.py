@@ -4,30 +4,14 @@ from __future__ import annotations
 
 import torch
 
-from ebmlm.energies.feature_matching import feature_matching_terms
-from ebmlm.errors import UserError
+from ebmlm.energies.feature_matching import feature_matching_loss, feature_matching_terms
 from ebmlm.evaluation.measurement import Measurement
 from ebmlm.features.base import Features, mapped
 from ebmlm.features.metric import Metric
 from ebmlm.features.shrinkage import Shrinkage
 from ebmlm.typing import BatchAnchor
 
-__all__ = ["WhitenedMatching", "feature_matching_loss"]
-
-
-def feature_matching_loss(features: Features, anchor_mask: BatchAnchor) -> BatchAnchor:
-    """Return the unbiased estimate (batch, anchor) of ``|| E_p[phi] - phi* ||^2``.
-
-    Blocks are averaged (docs/mathematics.md, eq. 2 and 5).
-
-    Raises:
-        UserError: for features without references.
-    """
-    if features.references is None:
-        raise UserError("a feature-matching loss compares with references, and there are none")
-    # The functional leaves out ||phi*||^2, which no policy can change.
-    constant = features.references.square().sum(-1) / len(features.blocks)
-    return feature_matching_terms(features, anchor_mask).functional() + constant
+__all__ = ["WhitenedMatching"]
 
 
 class WhitenedMatching:
@@ -60,7 +44,8 @@ class WhitenedMatching:
         metric = Metric.of(torch.cat(references).float(), self._shrinkage)
         totals, counts = [], []
         for features, mask in self._seen:
-            loss = feature_matching_loss(mapped(features, metric, (metric.size,)), mask)
+            seen = mapped(features, metric, (metric.size,))
+            loss = feature_matching_loss(seen, feature_matching_terms(seen, mask))
             totals.append(torch.where(mask, loss, 0).double().sum(1).cpu())
             counts.append(mask.sum(1).cpu())
         return Measurement(torch.cat(totals), torch.cat(counts))

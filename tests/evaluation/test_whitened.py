@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from ebmlm.data import collate
+from ebmlm.energies import EnergyTerms
+from ebmlm.energies.feature_matching import feature_matching_loss
 from ebmlm.errors import UserError
 from ebmlm.evaluation import HeldOutEvaluation
-from ebmlm.evaluation.whitened import WhitenedMatching, feature_matching_loss
+from ebmlm.evaluation.whitened import WhitenedMatching
 from ebmlm.features import FixedShrinkage, HiddenStateFeatures
 from ebmlm.features.base import Features
 from ebmlm.samplers import BlockParallelSampler, StridedAnchors
@@ -60,7 +62,7 @@ def test_it_does_not_depend_on_how_rows_are_cut_and_changes_nothing_else() -> No
 def test_without_any_reference() -> None:
     nothing = Features(torch.zeros(1, 2, 3, 4), None, (4,))
     with pytest.raises(UserError, match="compares with references, and there are none"):
-        feature_matching_loss(nothing, torch.ones(1, 2, dtype=torch.bool))
+        feature_matching_loss(nothing, EnergyTerms(torch.zeros(1, 2, 3)))
     collected = WhitenedMatching(0.1)
     collected.see(
         Features(torch.zeros(1, 2, 3, 4), torch.zeros(1, 2, 4), (4,)), torch.zeros(1, 2).bool()
