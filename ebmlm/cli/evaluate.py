@@ -119,7 +119,7 @@ def _compared(given: Sequence[str], files: Sequence[str]) -> tuple[EvaluationCom
 def _measure(given: Any) -> EvaluationRecord | EvaluationComparison:
     from ebmlm.adapted import base_name
     from ebmlm.models.load import recorded_name
-    from ebmlm.training.start import load_measured
+    from ebmlm.training.start import load_measured, matched_network
 
     def loaded(name: str) -> tuple[TransformersLanguageModel, Any]:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -150,15 +150,16 @@ def _measure(given: Any) -> EvaluationRecord | EvaluationComparison:
     fingerprint = rows_fingerprint(rows)
     enabled = given.training.precision.uses_bfloat16()
     with torch.autocast(base.device.type, torch.bfloat16, enabled=enabled):
-        named = given.evaluation.network or given.model
-        network = base if named == given.model else loaded(named)[0]
-        evaluation = given.evaluation.build(network.frozen(), prepared.texts)
+        network = matched_network(
+            given.evaluation.network, given.model, base, given.training.precision
+        )
+        evaluation = given.evaluation.build(network, prepared.texts)
 
         def record(model: TransformersLanguageModel, name: str) -> EvaluationRecord:
             report = _watched(evaluation, model, rows, name)
             return EvaluationRecord(
                 model=name,
-                features=named,
+                features=given.evaluation.network or given.model,
                 part=given.part,
                 seed=given.evaluation.seed,
                 rows=fingerprint,

@@ -28,6 +28,7 @@ from ebmlm.training.start import (
     check_start,
     load_measured,
     load_policy,
+    matched_network,
     trainable_parameters,
 )
 
@@ -212,11 +213,7 @@ class Pipeline:
 
     def _network(self, policy: TransformersLanguageModel) -> LanguageModel:
         """Whose hidden states held-out text is measured in."""
-        name = self.evaluation.network
-        if name is None or name == self.model:
-            return policy.frozen()
-        network, _ = load_measured(name, policy.device, precision=self.training.precision)
-        return network.frozen()
+        return matched_network(self.evaluation.network, self.model, policy, self.training.precision)
 
     def _autocast(self, policy: TransformersLanguageModel) -> torch.autocast:
         enabled = self.training.precision.uses_bfloat16()

@@ -21,6 +21,7 @@ __all__ = [
     "check_start",
     "load_measured",
     "load_policy",
+    "matched_network",
     "trainable_parameters",
     "weights_in_words",
 ]
@@ -117,6 +118,35 @@ def load_measured(
     """
     loaded, tokeniser = _load(model, device, precision, quantization_config, torch.float32)
     return _policy(loaded), tokeniser
+
+
+def matched_network(
+    name: str | None,
+    model: str,
+    policy: TransformersLanguageModel,
+    precision: Precision = Precision.float32,
+) -> TransformersLanguageModel:
+    """Return whose hidden states held-out text is measured in, frozen.
+
+    Args:
+        name: of that network; None for the model that a run starts from.
+        model: what the policy was loaded from.
+        policy: that model.
+        precision: of the passes.
+
+    Raises:
+        UserError: if it cannot be loaded, or has another number of tokens than the policy.
+    """
+    if name is None or name == model:
+        return policy.frozen()
+    network, _ = load_measured(name, policy.device, precision=precision)
+    if network.vocabulary_size != policy.vocabulary_size:
+        raise UserError(
+            f"evaluation.network is {name!r}, with {network.vocabulary_size} tokens, and {model!r}"
+            f" has {policy.vocabulary_size}: it must read the same tokens; name a model with the"
+            " same tokeniser, or features that read text"
+        )
+    return network.frozen()
 
 
 def _held(precision: Precision) -> torch.dtype:

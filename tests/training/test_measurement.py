@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
 
+from ebmlm.cli.main import main
 from ebmlm.cli.parsing import pipeline_from
 from ebmlm.cli.train import pipeline_of, training_parser
 from ebmlm.errors import UserError
+from ebmlm.evaluation import EvaluationRecord
 from ebmlm.training import EvaluationOptions, Pipeline
+from ebmlm.training.start import load_policy
 from tests.models.conftest import model_folder  # noqa: F401
 from tests.training.test_pairs import CONFIG
 
@@ -52,6 +58,37 @@ def test_runs_from_a_checkpoint_are_measured_in_features_of_one_network(
     )
     loss = "feature_matching_loss"
     assert from_it.measured().means()[loss] != pytest.approx(after.means()[loss])
+
+
+def test_a_network_of_other_tokens_is_refused(pipeline: Pipeline, tmp_path: Path) -> None:
+    policy, _ = load_policy(pipeline.model, torch.device("cpu"))
+    larger = copy.deepcopy(policy.model)
+    larger.resize_token_embeddings(policy.vocabulary_size + 3, mean_resizing=False)
+    shutil.copytree(pipeline.model, tmp_path / "larger")
+    larger.save_pretrained(tmp_path / "larger")
+    named = dataclasses.replace(pipeline.evaluation, network=str(tmp_path / "larger"))
+    with pytest.raises(UserError, match="it must read the same tokens"):
+        dataclasses.replace(pipeline, evaluation=named).measured()
+
+
+def test_evaluate_measures_in_the_same_network(
+    pipeline: Pipeline,
+    tmp_path: Path,
+    model_folder: Path,  # noqa: F811
+) -> None:
+    policy, _ = load_policy(pipeline.model, torch.device("cpu"))
+    shutil.copytree(model_folder, tmp_path / "other")
+    with torch.no_grad():
+        for parameter in policy.model.parameters():
+            parameter.mul_(1.5)
+    policy.model.save_pretrained(tmp_path / "other")
+    words = ["evaluate", str(tmp_path / "config.yaml"), "--output", str(tmp_path / "found.json")]
+    assert main([*words, "--evaluation.network", str(tmp_path / "other")]) == 0
+    record = EvaluationRecord.read(tmp_path / "found.json")
+    named = dataclasses.replace(pipeline.evaluation, network=str(tmp_path / "other"))
+    expected = dataclasses.replace(pipeline, evaluation=named).measured()
+    assert record.report.means() == pytest.approx(expected.means())
+    assert record.features == str(tmp_path / "other")
 
 
 def test_shrinkage_is_checked() -> None:
