@@ -17,7 +17,8 @@ from ebmlm.texts import Texts
 from tests.models.conftest import model_folder  # noqa: F401
 
 FOLDER = Path(__file__).parents[1] / "examples" / "studies" / "claim"
-NAMES = ("arms", "plan", "study", "report")
+NAMES = ("arms", "plan", "study", "report", "limits")
+PARTS = ("limits_duplicates", "limits_rewards", "limits_signal", "limits_sources", "limits_start")
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def study(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, ModuleType]]:
         if hasattr(module, "RATES"):
             monkeypatch.setattr(module, "RATES", (1e-3, 1e-2))
     yield modules
-    for name in NAMES:
+    for name in (*NAMES, *PARTS):
         sys.modules.pop(name)
 
 
@@ -132,3 +133,25 @@ def test_a_run_that_fails_is_told_and_the_others_go_on(
     assert "failed: ValueError: out of luck" in out
     assert f"{len(runs) - 1} of {len(runs)} runs are done" in out
     assert "out of luck" in planned.error(runs[1]).read_text(encoding="utf-8")
+
+
+def test_limits_measure_every_part(
+    study: dict[str, Any],
+    tmp_path: Path,
+    model_folder: Path,  # noqa: F811
+) -> None:
+    small = changes(tmp_path, model_folder)
+    task = ["--config", str(FOLDER / "tasks" / "text.yaml"), "--output", str(tmp_path / "limits")]
+    few = ["--batches", "3", "--rows", "1", "--settings", "base", "whitening"]
+    study["limits"].main([*task, *few, *small, "--data.length", "64"])
+    found = json.loads((tmp_path / "limits" / "text.json").read_text(encoding="utf-8"))
+    assert set(found) == {"signal", "sources", "rewards", "duplicates"}
+    assert {"cross-entropy", "published, stride 8"} < set(found["signal"]["settings"])
+    # Nothing is drawn for cross-entropy, and more rollouts make less noise of drawing.
+    sources = found["sources"]["settings"]
+    assert sources["cross-entropy"]["draws"] == pytest.approx(0.0, abs=1e-9)
+    assert sources["2 samples"]["draws"] > sources["16 samples"]["draws"] > 0
+    correlations = [row["mean"] for row in found["rewards"]["rank_correlations"]]
+    assert all(-1 <= value <= 1 for value in correlations if value is not None)
+    for row in found["duplicates"]["rows"]:
+        assert 0 <= row["duplicate_rollouts"]["mean"] <= 1

@@ -9,7 +9,7 @@ import torch
 
 from ebmlm.errors import UserError
 from ebmlm.evaluation.measurement import Measurement
-from ebmlm.evaluation.seeds import seeded_difference
+from ebmlm.evaluation.seeds import SeededDifference, seeded_difference
 
 
 def of(values: torch.Tensor) -> list[Measurement]:
@@ -41,40 +41,41 @@ def test_by_hand() -> None:
     assert found.interval()[0] == pytest.approx(3 - 4.302652730 * math.sqrt(1 / 3))
 
 
+def trials(
+    number: int, seed: int, by_item: float, by_seed: float, rest: float
+) -> list[SeededDifference]:
+    """Differences of three seeds on sixty items, none of them real."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = [crossed(generator, 3, 60, by_item, by_seed, rest) for _ in range(number)]
+    return [seeded_difference(of(one), of(torch.zeros_like(one))) for one in drawn]
+
+
 @pytest.mark.parametrize(
     ("by_item", "by_seed", "rest"), [(1.0, 0.0, 1.0), (0.1, 0.5, 0.1), (1.0, 0.1, 2.0)]
 )
 def test_intervals_cover(by_item: float, by_seed: float, rest: float) -> None:
-    generator = torch.Generator().manual_seed(0)
-    trials, covered = 400, 0
-    for _ in range(trials):
-        drawn = crossed(generator, 3, 60, by_item, by_seed, rest)
-        low, high = seeded_difference(of(drawn), of(torch.zeros_like(drawn))).interval()
-        covered += low <= 0 <= high
+    intervals = [one.interval() for one in trials(400, 0, by_item, by_seed, rest)]
+    covered = sum(low <= 0 <= high for low, high in intervals)
     # Of 400 trials at 95 %, 366 or more are covered but for one time in a hundred.
     assert covered >= 366
 
 
 def test_items_alone_would_not_cover() -> None:
-    generator = torch.Generator().manual_seed(1)
-    trials, covered = 200, 0
-    for _ in range(trials):
-        drawn = crossed(generator, 3, 60, 0.1, 0.5, 0.1)
-        found = seeded_difference(of(drawn), of(torch.zeros_like(drawn)))
-        covered += abs(found.mean) <= 2 * found.item_error
+    found = trials(200, 1, by_item=0.1, by_seed=0.5, rest=0.1)
+    covered = sum(abs(one.mean) <= 2 * one.item_error for one in found)
     assert covered < 100
 
 
 def test_detectable_is_detected() -> None:
     generator = torch.Generator().manual_seed(2)
-    trials, told = 400, 0
-    for _ in range(trials):
+    number, told = 400, 0
+    for _ in range(number):
         drawn = crossed(generator, 6, 80, 1.0, 0.2, 0.0)
         errors = seeded_difference(of(drawn), of(torch.zeros_like(drawn)))
         effect = math.sqrt(1 / 80 + 0.04 / 6) * errors.detectable() / errors.standard_error
         low, high = seeded_difference(of(drawn + effect), of(torch.zeros_like(drawn))).interval()
         told += not low <= 0 <= high
-    assert 0.7 < told / trials < 0.92
+    assert 0.7 < told / number < 0.92
 
 
 def test_what_has_no_seed_is_given_once() -> None:

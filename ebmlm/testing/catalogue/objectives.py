@@ -23,7 +23,7 @@ from ebmlm.kernels import (
     Gaussian,
 )
 from ebmlm.language_model import LanguageModel
-from ebmlm.objectives import EnergyObjective, PolicyObjective, recipes
+from ebmlm.objectives import EnergyObjective, GradientShare, PolicyObjective, recipes
 from ebmlm.samplers import (
     BlockParallelSampler,
     GivenAnchors,
@@ -96,6 +96,7 @@ OBJECTIVES = Kind(
     {
         "EBFT": lambda: recipes.ebft,
         "EBFT with KL": _small(recipes.ebft, kl=0.1),
+        "EBFT, share of the gradient": _small(recipes.ebft, cross_entropy=GradientShare()),
         "EBFT, top-p": _small(
             recipes.ebft, distribution=Categorical(0.6, top_p=0.8), cross_entropy=0.0
         ),

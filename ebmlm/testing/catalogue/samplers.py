@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
+import torch
+
 from ebmlm.distribution import Categorical
 from ebmlm.samplers import (
     AutoregressiveSampler,
@@ -12,11 +14,18 @@ from ebmlm.samplers import (
     GivenAnchors,
     ReplaySampler,
     StridedAnchors,
+    SurprisingAnchors,
 )
 from ebmlm.testing import bugs, checks, laws
 from ebmlm.testing.catalogue.kind import Kind
+from ebmlm.testing.tabular import TabularLanguageModel
 
 __all__ = ["SAMPLERS"]
+
+
+def _reader() -> TabularLanguageModel:
+    """What finds text surprising: a table of its own, of as many tokens as the laws' largest."""
+    return TabularLanguageModel(3, 2, generator=torch.Generator().manual_seed(0)).frozen()
 
 
 SAMPLERS = Kind(
@@ -30,6 +39,9 @@ SAMPLERS = Kind(
             StridedAnchors(2, 3), 3, 1, Categorical(0.6, top_p=0.7)
         ),
         "BlockParallel, given anchors": lambda: BlockParallelSampler(GivenAnchors(), 3, 2),
+        "BlockParallel, surprising anchors": lambda: BlockParallelSampler(
+            SurprisingAnchors(_reader(), StridedAnchors(2, 1)), 3, 2
+        ),
         "Autoregressive": partial(AutoregressiveSampler, 3, 2),
         "Autoregressive, long": partial(AutoregressiveSampler, 10, 1),
         "Autoregressive, nucleus": partial(

@@ -12,11 +12,7 @@ from ebmlm.data import PairData
 from ebmlm.distribution import Categorical
 from ebmlm.energies import inner_product
 from ebmlm.estimators import RLOO, GroupNorm
-from ebmlm.features import (
-    MeanToken,
-    NoWhitening,
-    RunningMetricWhitening,
-)
+from ebmlm.features import MeanToken, NoWhitening, RunningMetricWhitening
 from ebmlm.language_model import LanguageModel
 from ebmlm.objectives import GradientShare, Objective, recipes
 from ebmlm.objectives.anchor_recipes import surprising_anchors
@@ -55,16 +51,15 @@ class Arm:
     verified: bool = False
 
 
-def anchors(task: Pipeline, stride: int | None = None) -> AnchorPlacement:
-    """Every 8 tokens of text, or every 4 of a completion; another stride is that many times it."""
-    times = 1 if stride is None else stride
+def anchors(task: Pipeline, times: int = 1) -> AnchorPlacement:
+    """Every 8 tokens of text, or every 4 of a completion, or so many times as many."""
     if isinstance(task.data, PairData):
         return CompletionAnchors(4 * times, 0)
     return StridedAnchors(8 * times, 8)
 
 
 def ebft(times: int = 1, **options: Any) -> Callable[[Pipeline], Recipe]:
-    """The paper's setting, with other options where they are given."""
+    """The paper's setting; anchors so many times as far apart, and other options as given."""
 
     def of(task: Pipeline) -> Recipe:
         # Parts that remember are each run's own.
@@ -79,7 +74,7 @@ def surprising(task: Pipeline) -> Recipe:
     return partial(recipes.ebft, anchors=partial(surprising_anchors, candidates=dense))
 
 
-def rlvr(task: Pipeline, **options: Any) -> Recipe:
+def rlvr(task: Pipeline) -> Recipe:
     """Whole completions, drawn as long as they are evaluated, by the task's own verifier."""
     completions = task.evaluation.completions
     assert completions is not None, "RLVR runs on tasks with a verifier"
@@ -88,7 +83,6 @@ def rlvr(task: Pipeline, **options: Any) -> Recipe:
         verifier=completions.verifier,
         horizon=completions.horizon,
         samples=8,
-        **options,
     )
 
 

@@ -37,31 +37,32 @@ HORIZONS = (4, 8, 16)
 _DEPTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
+_LAST, _MEAN = LastToken(), MeanToken()
+
+
 @dataclass(frozen=True)
 class Look:
     """Layers looked at together, as places in ``_DEPTHS``: of what token, in what metric."""
 
     layers: slice
     whitening: Whitening = field(default_factory=NoWhitening)
-    pooling: str = "last token"
+    pooling: Pooling = _LAST
 
-
-_POOLINGS: dict[str, Pooling] = {"last token": LastToken(), "mean token": MeanToken()}
 
 LOOKS = {
     **{f"depth {_DEPTHS[n]:g}": Look(slice(n, n + 1)) for n in range(5)},
     "joint": Look(slice(1, 4)),
     "joint, whitened": Look(slice(1, 4), FeatureSpaceWhitening()),
-    "joint, mean token": Look(slice(1, 4), pooling="mean token"),
+    "joint, mean token": Look(slice(1, 4), pooling=_MEAN),
 }
 
 
 def measure_rewards(start: Start) -> dict[str, Any]:
     """Rank correlation, within an anchor, of rewards with scores of the rollouts."""
     sampler, horizons = _sampler(start)
-    networks = {
-        name: HiddenStateFeatures(start.network, Depths(_DEPTHS), pooling, Unnormalised(), True)
-        for name, pooling in _POOLINGS.items()
+    networks: dict[Pooling, HiddenStateFeatures] = {
+        pooling: HiddenStateFeatures(start.network, Depths(_DEPTHS), pooling, Unnormalised(), True)
+        for pooling in (_LAST, _MEAN)
     }
     found: dict[tuple[Any, ...], list[tuple[Tensor, Tensor]]] = defaultdict(list)
     scores: dict[tuple[int, str], list[tuple[Tensor, Tensor]]] = defaultdict(list)
@@ -73,7 +74,7 @@ def measure_rewards(start: Start) -> dict[str, Any]:
             for name, score in downstream.items():
                 scores[horizon, name].append((score.mean(-1), rollouts.anchor_mask))
             with torch.no_grad(), start.autocast():
-                seen = {name: network(shorter) for name, network in networks.items()}
+                seen = {pooling: network(shorter) for pooling, network in networks.items()}
             for look, (name, score) in product(LOOKS, downstream.items()):
                 features = seen[LOOKS[look].pooling]
                 for kind, values in rewards(features, LOOKS[look], rollouts).items():
